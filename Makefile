@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+# One environment for everything, from the committed lock file; remade when the lock changes.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "customer_tickets needs Python 3.11 or newer; set PYTHON=python3.12, for example"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { echo "this Python has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up .venv (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup demo test check lock clean
+setup: .venv/.ready
+
+demo: .venv/.ready
+	@$(BIN)/python examples/demo.py
+
+test: .venv/.ready
+	@$(BIN)/python -m pytest
+
+lock: .venv/.ready
+	$(BIN)/uv pip compile --universal --no-annotate --no-header --python-version 3.11 \
+		--extra dev --group all --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
