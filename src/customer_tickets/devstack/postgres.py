@@ -1,0 +1,265 @@
+"""A real Postgres server in its own folder, with the roles and schemas of a Supabase project."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import sql
+
+from customer_tickets.devstack.binaries import first_closed_folder, postgres_programs, server_user
+from customer_tickets.devstack.process import LOOPBACK, Child, StackError, User, free_port, launched
+
+TEMPLATE = "template_system"
+# auth.sql before realtime.sql: the latter grants to what the former makes.
+_SYSTEM_SCHEMAS = ("auth.sql", "realtime.sql")
+_SUPERUSER = "supabase_admin"
+_LOGINS = ("postgres", "authenticator", "supabase_auth_admin")
+
+_SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "wal_level": "logical",
+    "max_replication_slots": "10",
+    "max_wal_senders": "10",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    # A file in the data folder instead of /dev/shm: nothing outlives a killed server there.
+    "dynamic_shared_memory_type": "mmap",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # Statements and row values would put customers' text into the log.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
+# Nobody misses a temporary folder after a power cut.
+_THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Postgres:
+    """A running server; made by `start`, and a context manager that stops it.
+
+    Databases: `template_system` has the system schemas only, `postgres` is the stack's own.
+    """
+
+    host = LOOPBACK
+
+    def __init__(self, folder: Path, port: int, password: str, child: Child) -> None:
+        self.folder = folder
+        self.port = port
+        self.child = child
+        self._password = password
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        port: int | None = None,
+        binaries: Path | None = None,
+        durable: bool = False,
+    ) -> Self:
+        """Start the server of this folder, and fill the folder first when it is new.
+
+        Args:
+            folder: where the data is kept; made when it does not exist.
+            port: the port to listen on, on the loopback address; one that is free when None.
+            binaries: another installation's folder with `initdb` and `postgres`.
+            durable: whether data must survive a power cut (slower).
+
+        Raises:
+            StackError: the server cannot run here; the text says why.
+        """
+        folder = folder.resolve()
+        data = folder / "data"
+        user = server_user(data)
+        _open_the_way(folder, user)
+        programs = postgres_programs(user, binaries=binaries)
+        ready = folder / "ready"
+        if not ready.exists():
+            _make_cluster(folder, data, programs, user)
+        else:
+            _end_orphan(data)
+        password = (folder / "password").read_text()
+        settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
+        port = port or free_port()
+        child = _server(folder, data, programs, user, port, settings)
+        child.start()
+        server = cls(folder, port, password, child)
+        if not ready.exists():
+            try:
+                server._bootstrap()
+            except BaseException:
+                server.stop()
+                raise
+            ready.touch()
+        return server
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Postgres port {self.port}>"
+
+    def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the address of a database, with the password of one of the server's logins."""
+        return f"postgresql://{user}:{self._password}@{self.host}:{self.port}/{database}"
+
+    def create_database(self, name: str, template: str = TEMPLATE) -> None:
+        """Clone a database that nobody is connected to; the clone belongs to `postgres`."""
+        self._administer(
+            sql.SQL("create database {} template {} owner postgres").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected to it; nothing happens when there is none."""
+        self._administer(
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+        )
+
+    def stop(self) -> None:
+        """Stop the server; open connections are ended."""
+        self.child.stop()
+
+    def _administer(self, statement: sql.Composed) -> None:
+        # template1, because a database cannot be dropped by somebody who is connected to it.
+        with psycopg.connect(self.dsn("template1", _SUPERUSER), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _bootstrap(self) -> None:
+        with psycopg.connect(self.dsn("template1", _SUPERUSER), autocommit=True) as connection:
+            connection.execute(_packaged("bootstrap_roles.sql"))
+            for login in _LOGINS:
+                connection.execute(
+                    sql.SQL("alter role {} password {}").format(
+                        sql.Identifier(login), sql.Literal(self._password)
+                    )
+                )
+            connection.execute("drop database postgres")
+            connection.execute(f"create database {TEMPLATE} owner postgres")
+        with psycopg.connect(self.dsn(TEMPLATE, _SUPERUSER)) as connection:
+            for name in _SYSTEM_SCHEMAS:
+                connection.execute(_packaged(name))
+        self.create_database("postgres", TEMPLATE)
+
+
+def _packaged(name: str) -> bytes:
+    return files("customer_tickets.devstack").joinpath(name).read_bytes()
+
+
+def _open_the_way(folder: Path, user: User | None) -> None:
+    """Make the folder, enterable by the server's user, or say which folder above it is not."""
+    folder.mkdir(mode=0o711 if user else 0o700, parents=True, exist_ok=True)
+    if user is None:
+        return
+    closed = first_closed_folder(folder)
+    if closed is not None:
+        raise StackError(
+            f"Postgres refuses to run as root and runs as another user instead, who may not enter "
+            f"{closed}; choose a data folder outside of it, or start as an ordinary user."
+        )
+    folder.chmod(0o711)
+
+
+def _make_cluster(folder: Path, data: Path, programs: Path, user: User | None) -> None:
+    """Run initdb; what an interrupted attempt has left is thrown away first."""
+    shutil.rmtree(data, ignore_errors=True)
+    password_file = folder / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(secrets.token_urlsafe(24))
+    data.mkdir(mode=0o700)
+    asked = folder / "password.initdb"
+    asked.touch(mode=0o600)
+    asked.write_text(password_file.read_text())
+    if user is not None:
+        os.chown(data, user.uid, user.gid)
+        os.chown(asked, user.uid, user.gid)
+    # C.UTF-8 orders by code point and knows upper and lower case; not every system has it.
+    for locale in ("C.UTF-8", "en_US.UTF-8", "C"):
+        command = [
+            *(str(programs / "initdb"), "--pgdata", str(data), "--username", _SUPERUSER),
+            *("--encoding", "UTF8", "--locale", locale, "--no-sync", "--no-instructions"),
+            *("--auth", "scram-sha-256", "--pwfile", str(asked)),
+        ]
+        result = subprocess.run(
+            launched(command, user), capture_output=True, text=True, cwd="/", check=False
+        )
+        if result.returncode == 0 or "invalid locale name" not in result.stderr:
+            break
+    asked.unlink()
+    if result.returncode != 0:
+        words = result.stderr.strip()[-600:]
+        raise StackError(f"Postgres could not fill its data folder {data}:\n{words}")
+
+
+def _server(
+    folder: Path,
+    data: Path,
+    programs: Path,
+    user: User | None,
+    port: int,
+    settings: dict[str, str],
+) -> Child:
+    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+
+    def healthy() -> bool:
+        # The last word of the file's eighth line; cheaper than a refused connection in the log.
+        try:
+            lines = (data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) >= 8 and lines[7].strip() == "ready" and lines[3] == str(port)
+
+    # INT is Postgres's "end the sessions and shut down"; TERM would wait for them.
+    return Child(
+        "Postgres",
+        command,
+        log=folder / "postgres.log",
+        healthy=healthy,
+        environment={"LC_ALL": "C", "PATH": os.defpath},
+        user=user,
+        stop_signal=signal.SIGINT,
+        death_signal=signal.SIGINT,
+    )
+
+
+def _end_orphan(data: Path) -> None:
+    """End a server of this folder that a killed stack has left, and remove a stale lock file."""
+    lock = data / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    deadline = time.monotonic() + 10
+    while _serves(pid, data) and time.monotonic() < deadline:
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.05)
+    if not _serves(pid, data):
+        lock.unlink(missing_ok=True)
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Tell whether this process is a server of this folder: numbers are used again."""
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == data
+    except OSError:
+        return False
