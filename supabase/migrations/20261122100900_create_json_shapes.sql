@@ -1,0 +1,154 @@
+-- The JSON that the API functions answer with, each shape written once. All of them run as their
+-- caller: whoever could not read a row cannot read its JSON.
+
+create function private.ticket_json(ticket public.tickets) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', ticket.id, 'user_id', ticket.user_id, 'subject', ticket.subject,
+    'description', ticket.description, 'status', ticket.status, 'priority', ticket.priority,
+    'handling_org_id', ticket.handling_org_id, 'assigned_team', ticket.assigned_team,
+    'assigned_employee', ticket.assigned_employee, 'follow_up_of', ticket.follow_up_of,
+    'closed_at', ticket.closed_at, 'close_reason', ticket.close_reason,
+    'last_seq', ticket.last_seq, 'last_staff_seq', ticket.last_staff_seq,
+    'last_message_at', ticket.last_message_at, 'created_at', ticket.created_at,
+    'updated_at', ticket.updated_at,
+    'last_read_seq', coalesce((
+      select r.last_read_seq from public.ticket_reads r
+      where r.user_id = (select auth.uid()) and r.ticket_id = ticket.id
+    ), 0)
+  );
+end
+$$;
+
+create function private.message_json(message public.ticket_messages) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', message.id, 'ticket_id', message.ticket_id, 'seq', message.seq,
+    'author_id', message.author_id, 'author_role', message.author_role,
+    'author_name', message.author_name, 'body', message.body,
+    'message_type', message.message_type, 'reply_to', message.reply_to,
+    'created_at', message.created_at
+  );
+end
+$$;
+
+create function private.event_json(event public.ticket_events, message jsonb default null)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'ticket_id', event.ticket_id, 'seq', event.seq, 'kind', event.kind,
+    'actor_id', event.actor_id, 'actor_role', event.actor_role, 'actor_name', event.actor_name,
+    'data', event.data, 'created_at', event.created_at, 'message', event_json.message
+  );
+end
+$$;
+
+create function private.organization_json(org_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'id', o.id, 'name', o.name, 'reopen_window_seconds', o.reopen_window_seconds
+    )
+    from public.organizations o
+    where o.id = organization_json.org_id
+  );
+end
+$$;
+
+create function private.reopen_until(ticket public.tickets) returns timestamptz
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select ticket.closed_at + make_interval(secs => o.reopen_window_seconds)
+    from public.organizations o
+    where o.id = ticket.handling_org_id
+  );
+end
+$$;
+
+create function private.permission_json(reason text, until timestamptz default null) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'allowed', permission_json.reason is null,
+    'reason', permission_json.reason,
+    'until', permission_json.until
+  );
+end
+$$;
+
+-- What whoever sees this ticket may do with it now, and if not, why.
+create function private.can_json(ticket public.tickets) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  until constant timestamptz := private.reopen_until(ticket);
+  while_open constant jsonb :=
+    private.permission_json(case ticket.status when 'closed' then 'closed' end);
+begin
+  return jsonb_build_object(
+    'reply', while_open,
+    'edit', while_open,
+    'close', while_open,
+    'reopen', private.permission_json(
+      case
+        when ticket.status <> 'closed' then 'not_closed'
+        when until < clock_timestamp() then 'window_over'
+      end,
+      until
+    )
+  );
+end
+$$;
+
+-- A ticket as it stands, with the one event that a call made (or made when it was first called).
+create function private.change_json(ticket_id uuid, seq bigint) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'ticket', (
+      select private.ticket_json(t) from public.tickets t where t.id = change_json.ticket_id
+    ),
+    'event', (
+      select private.event_json(e) from public.ticket_events e
+      where e.ticket_id = change_json.ticket_id and e.seq = change_json.seq
+    )
+  );
+end
+$$;
+
+revoke all on function private.ticket_json(public.tickets)
+  from public, anon, authenticated, service_role;
+revoke all on function private.message_json(public.ticket_messages)
+  from public, anon, authenticated, service_role;
+revoke all on function private.event_json(public.ticket_events, jsonb)
+  from public, anon, authenticated, service_role;
+revoke all on function private.organization_json(uuid)
+  from public, anon, authenticated, service_role;
+revoke all on function private.reopen_until(public.tickets)
+  from public, anon, authenticated, service_role;
+revoke all on function private.permission_json(text, timestamptz)
+  from public, anon, authenticated, service_role;
+revoke all on function private.can_json(public.tickets)
+  from public, anon, authenticated, service_role;
+revoke all on function private.change_json(uuid, bigint)
+  from public, anon, authenticated, service_role;
+grant execute on function private.ticket_json(public.tickets) to authenticated, service_role;
+grant execute on function private.message_json(public.ticket_messages) to authenticated, service_role;
+grant execute on function private.event_json(public.ticket_events, jsonb) to authenticated, service_role;
+grant execute on function private.organization_json(uuid) to authenticated, service_role;
+grant execute on function private.reopen_until(public.tickets) to authenticated, service_role;
+grant execute on function private.permission_json(text, timestamptz) to authenticated, service_role;
+grant execute on function private.can_json(public.tickets) to authenticated, service_role;
+grant execute on function private.change_json(uuid, bigint) to authenticated, service_role;

@@ -1,0 +1,212 @@
+-- What a signed-in user can ask in one round trip: a thread, its older pages, what happened after a
+-- number, the counts. All stable: each answer comes from one snapshot, so that its parts agree.
+
+-- The ticket as far as the caller may see it: policies apply.
+create function private.visible_ticket(ticket_id uuid) returns public.tickets
+language plpgsql stable set search_path = ''
+as $$
+declare
+  ticket public.tickets;
+begin
+  perform private.require_user();
+  select t.* into ticket from public.tickets t where t.id = visible_ticket.ticket_id;
+  if not found then
+    perform private.refuse_unknown_ticket();
+  end if;
+  return ticket;
+end
+$$;
+
+-- The last messages before a number (null: of all), oldest first. Notes that staff may see come
+-- along with the public messages around them; the limit counts public ones.
+create function private.messages_before(ticket_id uuid, before_seq bigint, max_messages integer)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  top constant bigint := coalesce(before_seq, 9223372036854775807);
+  first bigint;
+  more boolean;
+begin
+  select min(m.place) into first from (
+    select x.place from public.ticket_messages x
+    where x.ticket_id = messages_before.ticket_id and x.message_type = 'public' and x.place < top
+    order by x.place desc
+    limit least(greatest(max_messages, 0), 500)
+  ) m;
+  more := exists (
+    select from public.ticket_messages x
+    where x.ticket_id = messages_before.ticket_id and x.message_type = 'public'
+      and x.place < coalesce(first, top)
+  );
+  return jsonb_build_object('more', more, 'messages', (
+    select coalesce(
+      jsonb_agg(private.message_json(m) order by m.place, m.seq nulls last, m.created_at, m.id), '[]'
+    )
+    from public.ticket_messages m
+    where m.ticket_id = messages_before.ticket_id
+      and m.place >= case when more then coalesce(first, top) else 0 end
+      and m.place < top
+  ));
+end
+$$;
+
+create function private.events_before(ticket_id uuid, before_seq bigint, max_events integer)
+returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'more', coalesce(min(e.seq), before_seq, 2) > 1,
+      'events', coalesce(jsonb_agg(private.event_json(e) order by e.seq), '[]')
+    )
+    from (
+      select x.* from public.ticket_events x
+      where x.ticket_id = events_before.ticket_id
+        and x.seq < coalesce(before_seq, 9223372036854775807)
+      order by x.seq desc
+      limit least(greatest(max_events, 0), 1000)
+    ) e
+  );
+end
+$$;
+
+create function public.ticket_thread(
+  ticket_id uuid, message_limit integer default 50, event_limit integer default 50
+) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  ticket constant public.tickets := private.visible_ticket(ticket_id);
+  who constant record := private.actor(ticket.user_id);
+  messages constant jsonb := private.messages_before(ticket_id, null, message_limit);
+  events constant jsonb := private.events_before(ticket_id, null, event_limit);
+begin
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'organization', private.organization_json(ticket.handling_org_id),
+    'messages', messages -> 'messages',
+    'more_messages', messages -> 'more',
+    'events', events -> 'events',
+    'more_events', events -> 'more',
+    'can', private.can_json(ticket),
+    'me', jsonb_build_object('id', who.id, 'role', who.role, 'name', who.name)
+  );
+end
+$$;
+
+create function public.ticket_events_after(
+  ticket_id uuid, after_seq bigint, max_events integer default 200
+) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  ticket constant public.tickets := private.visible_ticket(ticket_id);
+begin
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'events', (
+      select coalesce(
+        jsonb_agg(
+          private.event_json(
+            e,
+            case e.kind when 'message' then (
+              select private.message_json(m) from public.ticket_messages m
+              where m.id = (e.data ->> 'message_id')::uuid
+            ) end
+          )
+          order by e.seq
+        ),
+        '[]'
+      )
+      from (
+        select x.* from public.ticket_events x
+        where x.ticket_id = ticket_events_after.ticket_id and x.seq > coalesce(after_seq, 0)
+        order by x.seq
+        limit least(greatest(max_events, 0), 1000)
+      ) e
+    )
+  );
+end
+$$;
+
+create function public.ticket_events_before(
+  ticket_id uuid, before_seq bigint, max_events integer default 50
+) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  perform private.visible_ticket(ticket_id);
+  return private.events_before(ticket_id, before_seq, max_events);
+end
+$$;
+
+create function public.ticket_messages_before(
+  ticket_id uuid, before_seq bigint, max_messages integer default 50
+) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  perform private.visible_ticket(ticket_id);
+  return private.messages_before(ticket_id, before_seq, max_messages);
+end
+$$;
+
+create function public.ticket_counts() returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  me constant uuid := private.require_user();
+begin
+  return (
+    select jsonb_build_object(
+      'open', count(*) filter (where t.status = 'open'),
+      'in_progress', count(*) filter (where t.status = 'in-progress'),
+      'closed', count(*) filter (where t.status = 'closed'),
+      'unread', count(*) filter (where t.last_staff_seq > coalesce(r.last_read_seq, 0))
+    )
+    from public.tickets t
+    left join public.ticket_reads r on r.user_id = me and r.ticket_id = t.id
+    where t.user_id = me
+  );
+end
+$$;
+
+comment on function public.ticket_thread is
+  'A ticket with its organization, last messages and events, and what the caller may do with it.';
+comment on function public.ticket_events_after is
+  'The events above a number, each with its message, and the ticket as of the same moment.';
+comment on function public.ticket_events_before is 'The last events below a number, oldest first.';
+comment on function public.ticket_messages_before is 'The last messages below a number, oldest first.';
+comment on function public.ticket_counts is 'How many of the caller''s own tickets are in each status, and unread.';
+
+revoke all on function private.visible_ticket(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.messages_before(uuid, bigint, integer)
+  from public, anon, authenticated, service_role;
+revoke all on function private.events_before(uuid, bigint, integer)
+  from public, anon, authenticated, service_role;
+grant execute on function private.visible_ticket(uuid) to authenticated, service_role;
+grant execute on function private.messages_before(uuid, bigint, integer)
+  to authenticated, service_role;
+grant execute on function private.events_before(uuid, bigint, integer)
+  to authenticated, service_role;
+
+revoke all on function public.ticket_thread(uuid, integer, integer)
+  from public, anon, authenticated, service_role;
+revoke all on function public.ticket_events_after(uuid, bigint, integer)
+  from public, anon, authenticated, service_role;
+revoke all on function public.ticket_events_before(uuid, bigint, integer)
+  from public, anon, authenticated, service_role;
+revoke all on function public.ticket_messages_before(uuid, bigint, integer)
+  from public, anon, authenticated, service_role;
+revoke all on function public.ticket_counts() from public, anon, authenticated, service_role;
+grant execute on function public.ticket_thread(uuid, integer, integer) to authenticated, service_role;
+grant execute on function public.ticket_events_after(uuid, bigint, integer)
+  to authenticated, service_role;
+grant execute on function public.ticket_events_before(uuid, bigint, integer)
+  to authenticated, service_role;
+grant execute on function public.ticket_messages_before(uuid, bigint, integer)
+  to authenticated, service_role;
+grant execute on function public.ticket_counts() to authenticated, service_role;

@@ -1,0 +1,10 @@
+-- Without the JSON shapes.
+
+drop function private.change_json(uuid, bigint);
+drop function private.can_json(public.tickets);
+drop function private.permission_json(text, timestamptz);
+drop function private.reopen_until(public.tickets);
+drop function private.organization_json(uuid);
+drop function private.event_json(public.ticket_events, jsonb);
+drop function private.message_json(public.ticket_messages);
+drop function private.ticket_json(public.tickets);

@@ -1,0 +1,18 @@
+-- Without the functions that write.
+
+drop function public.mark_ticket_read(uuid, bigint);
+drop function public.assign_ticket(uuid, uuid, text);
+drop function public.set_ticket_status(uuid, text);
+drop function public.reopen_ticket(uuid, uuid);
+drop function public.close_ticket(uuid, uuid, text);
+drop function public.edit_ticket(uuid, text, text, text);
+drop function public.send_message(uuid, uuid, text, text, uuid);
+drop function public.create_ticket(uuid, text, text, uuid, text);
+drop function private.mark_ticket_read(uuid, bigint);
+drop function private.assign_ticket(uuid, uuid, text);
+drop function private.set_ticket_status(uuid, text);
+drop function private.lock_ticket_as_staff(uuid);
+drop function private.reopen_ticket(uuid, uuid);
+drop function private.close_ticket(uuid, uuid, text);
+drop function private.seen_request(uuid, uuid, text, text);
+drop function private.ticket_problems(text, text, text);

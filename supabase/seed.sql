@@ -1,0 +1,1 @@
+-- People and tickets to try things on. For development only: everybody's password is secret123.
