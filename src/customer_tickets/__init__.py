@@ -1,1 +1,107 @@
 """The customer's side of support tickets on Supabase."""
+
+from ._client import AsyncCustomerTickets
+from ._errors import (
+    Busy,
+    ClientClosed,
+    Conflict,
+    CustomerTicketsError,
+    FieldError,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    Offline,
+    RateLimited,
+    ReopenWindowOver,
+    SignInFailed,
+    SignInRequired,
+    SignUpFailed,
+    TicketClosedError,
+    TicketNotClosed,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from ._events import (
+    FeedStopped,
+    MessageAdded,
+    OtherEvent,
+    StatusChanged,
+    TicketAssigned,
+    TicketClosed,
+    TicketCreated,
+    TicketEdited,
+    TicketEvent,
+    TicketReopened,
+)
+from ._live.feed import AsyncTicketFeed, FeedState
+from ._models import (
+    Counts,
+    Message,
+    Organization,
+    Permission,
+    Permissions,
+    Priority,
+    SortKey,
+    Status,
+    Ticket,
+    User,
+)
+from ._resources.organizations import AsyncOrganizations
+from ._resources.tickets import AsyncTicketPage
+from ._sync import CustomerTickets, Organizations, TicketPage, TicketThread
+from ._sync_feed import TicketFeed
+from ._thread import AsyncTicketThread
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncCustomerTickets",
+    "AsyncOrganizations",
+    "AsyncTicketFeed",
+    "AsyncTicketPage",
+    "AsyncTicketThread",
+    "Busy",
+    "ClientClosed",
+    "Conflict",
+    "Counts",
+    "CustomerTickets",
+    "CustomerTicketsError",
+    "FeedState",
+    "FeedStopped",
+    "FieldError",
+    "InvalidInput",
+    "Message",
+    "MessageAdded",
+    "NotAllowed",
+    "NotFound",
+    "Offline",
+    "Organization",
+    "Organizations",
+    "OtherEvent",
+    "Permission",
+    "Permissions",
+    "Priority",
+    "RateLimited",
+    "ReopenWindowOver",
+    "SignInFailed",
+    "SignInRequired",
+    "SignUpFailed",
+    "SortKey",
+    "Status",
+    "StatusChanged",
+    "Ticket",
+    "TicketAssigned",
+    "TicketClosed",
+    "TicketClosedError",
+    "TicketCreated",
+    "TicketEdited",
+    "TicketEvent",
+    "TicketFeed",
+    "TicketNotClosed",
+    "TicketPage",
+    "TicketReopened",
+    "TicketThread",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "User",
+]

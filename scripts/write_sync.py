@@ -1,0 +1,227 @@
+"""Write src/customer_tickets/_sync.py: the blocking face, one line a method, from the async one.
+
+`--check` writes nothing and fails when the file is not what would be written.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src" / "customer_tickets"
+TARGET = PACKAGE / "_sync.py"
+SOURCES = {
+    "_resources/organizations.py": "AsyncOrganizations",
+    "_resources/tickets.py": "AsyncTicketPage",
+    "_thread.py": "AsyncTicketThread",
+    "_client.py": "AsyncCustomerTickets",
+}
+FACES = [*SOURCES.values(), "AsyncTicketFeed"]
+
+HEADER = '''"""The blocking face. Written by scripts/write_sync.py from the async one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import UUID
+
+from ._client import AsyncCustomerTickets
+from ._errors import ClientClosed
+from ._events import TicketEvent
+from ._models import (
+    Counts, Message, Organization, Permissions, Priority, SortKey, Status, Ticket, User,
+)
+from ._portal import Portal
+from ._resources.organizations import AsyncOrganizations
+from ._resources.tickets import AsyncTicketPage
+from ._sync_feed import TicketFeed
+from ._thread import AsyncTicketThread
+
+_T = TypeVar("_T")
+
+
+def _iterate(portal: Portal, items: AsyncIterator[_T]) -> Iterator[_T]:
+    async def step() -> tuple[_T] | None:
+        try:
+            return (await anext(items),)
+        except StopAsyncIteration:
+            return None
+
+    while (item := portal.run(step)) is not None:
+        yield item[0]
+
+
+def _shut(portal: Portal, client: AsyncCustomerTickets) -> None:
+    try:
+        portal.run(client.aclose)
+    except ClientClosed:
+        return  # in a forked child: the connections are the parent's
+    portal.close()
+'''
+
+# What opens and closes the loop is the one part that is not a method handed over.
+LIFE = """
+    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
+        self._start(AsyncCustomerTickets(url, key, timeout=timeout))
+
+    def _start(self, client: AsyncCustomerTickets) -> None:
+        self._async = client
+        self._portal = Portal()
+        # Also when the client is dropped or the program ends without closing it.
+        self._end = weakref.finalize(self, _shut, self._portal, client)
+
+    @classmethod
+    def from_env(cls, *, timeout: float = 30.0) -> Self:
+        {from_env_doc}
+        client = cls.__new__(cls)
+        client._start(AsyncCustomerTickets.from_env(timeout=timeout))
+        return client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        {aclose_doc}
+        self._end()
+"""
+
+
+def blocking(text: str) -> str:
+    """Return a text in the words of the blocking face."""
+    for name in FACES:
+        text = text.replace(name, name.removeprefix("Async"))
+    return (
+        text.replace("AsyncIterator", "Iterator")
+        .replace("`async with`", "`with`")
+        .replace("for asynchronous code", "for code that does not await")
+    )
+
+
+def docstring(node: ast.AsyncFunctionDef | ast.FunctionDef | ast.ClassDef) -> str:
+    """Return the docstring as source."""
+    text = blocking(ast.get_docstring(node, clean=False) or "")
+    return f'"""{text}"""'
+
+
+def handed_over(value: str, returns: str, owner: str) -> str:
+    """Return the expression that makes a blocking value of an async one."""
+    face = returns.removesuffix(" | None").replace("Self", owner)
+    if returns.startswith("AsyncIterator"):
+        return f"return _iterate(self._portal, {value})"
+    if face not in FACES:
+        return f"return {value}"
+    made = f"{face.removeprefix('Async')}(self._portal, {{}})"
+    if returns.endswith("| None"):
+        return f"found = {value}\n        return None if found is None else {made.format('found')}"
+    return f"return {made.format(value)}"
+
+
+def method(node: ast.AsyncFunctionDef | ast.FunctionDef, owner: str) -> str:
+    """Return the source of one blocking method or property."""
+    returns = ast.unparse(node.returns) if node.returns else "None"
+    signature = ast.unparse(node.args)
+    head = f"def {node.name}({blocking(signature)}) -> {blocking(returns.replace('Self', owner))}:"
+    names = [argument.arg for argument in node.args.args[1:]]
+    names += [f"{argument.arg}={argument.arg}" for argument in node.args.kwonlyargs]
+    if any(ast.unparse(decorator) == "property" for decorator in node.decorator_list):
+        head = f"@property\n    {head}"
+        value = f"self._async.{node.name}"
+    elif isinstance(node, ast.AsyncFunctionDef):
+        value = f"self._portal.run({', '.join([f'self._async.{node.name}', *names])})"
+    else:
+        value = f"self._async.{node.name}({', '.join(names)})"
+    return (
+        f"\n    {head}\n        {docstring(node)}\n        {handed_over(value, returns, owner)}\n"
+    )
+
+
+def field(node: ast.AnnAssign) -> str:
+    """Return the property that shows a public field of a dataclass."""
+    name, kind = ast.unparse(node.target), ast.unparse(node.annotation)
+    text = f'"""See the class."""\n        return self._async.{name}'
+    return f"\n    @property\n    def {name}(self) -> {kind}:\n        {text}\n"
+
+
+def face(node: ast.ClassDef) -> str:
+    """Return the source of one blocking class."""
+    name = node.name.removeprefix("Async")
+    parts = [f"\n\nclass {name}:\n    {docstring(node)}\n"]
+    methods = {
+        part.name: part
+        for part in node.body
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    if node.name == "AsyncCustomerTickets":
+        docs = {f"{known}_doc": docstring(methods[known]) for known in ("from_env", "aclose")}
+        parts.append(LIFE.format(**docs))
+    else:
+        parts.append(
+            f"\n    def __init__(self, portal: Portal, inner: {node.name}) -> None:\n"
+            "        self._portal = portal\n        self._async = inner\n"
+        )
+    if "__repr__" in methods:
+        parts.append(
+            "\n    def __repr__(self) -> str:\n"
+            '        return repr(self._async).replace("Async", "", 1)\n'
+        )
+    parts += [
+        field(part)
+        for part in node.body
+        if isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_")
+    ]
+    skipped = {"from_env", "aclose", "forget"}
+    parts += [
+        method(part, node.name)
+        for known, part in methods.items()
+        if not known.startswith("_") and known not in skipped
+    ]
+    return "".join(parts)
+
+
+def write() -> str:
+    """Return the whole file, formatted."""
+    source = HEADER
+    for path, name in SOURCES.items():
+        tree = ast.parse((PACKAGE / path).read_text())
+        source += next(
+            face(node) for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name
+        )
+    for command in (["check", "--fix-only", "--quiet"], ["format", "--quiet"]):
+        source = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET), "-"],
+            input=source,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    return source
+
+
+def main() -> int:
+    """Write the file, or with --check compare it."""
+    source = write()
+    if "--check" not in sys.argv:
+        TARGET.write_text(source)
+        return 0
+    if TARGET.exists() and TARGET.read_text() == source:
+        return 0
+    print("src/customer_tickets/_sync.py is out of date: run scripts/write_sync.py")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

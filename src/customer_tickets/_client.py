@@ -1,0 +1,256 @@
+"""The client: sign in, list, create, open threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+from uuid import UUID, uuid4
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from ._connection import Connection
+from ._errors import FieldError, InvalidInput
+from ._keys import checked_key, checked_url
+from ._live.socket import Socket
+from ._models import (
+    Counts,
+    NewTicket,
+    Organization,
+    Priority,
+    SortKey,
+    Status,
+    Ticket,
+    User,
+    checked,
+)
+from ._resources import tickets
+from ._resources.organizations import AsyncOrganizations
+from ._resources.tickets import AsyncTicketPage, TicketQuery
+from ._session import Session
+from ._thread import AsyncTicketThread, open_thread
+
+_UUID = TypeAdapter(UUID)
+
+
+class AsyncCustomerTickets:
+    """A customer's side of support tickets, for asynchronous code; open it with `async with`.
+
+    Args:
+        url: the project's URL, such as https://abc.supabase.co.
+        key: its publishable key (`sb_publishable_…`) or its anon JWT; never a secret key.
+        timeout: seconds that one call may take in all, repetitions included.
+
+    Making one makes no request. All methods raise SignInRequired, before any request, while
+    nobody is signed in, and Offline, RateLimited or Unavailable when the server cannot be had.
+    """
+
+    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
+        url, key = checked_url(url), checked_key(key)
+        # HTTP/1.1: over HTTP/2 a routine GOAWAY of the server fails requests that are under way.
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0))
+        self._session = Session(url, key, self._http, timeout=timeout)
+        self._connection = Connection(url, key, self._session, self._http, timeout=timeout)
+        self._socket = Socket(url, key, self._session)
+        self._organizations = AsyncOrganizations(self._connection)
+
+    @classmethod
+    def from_env(cls, *, timeout: float = 30.0) -> Self:
+        """Make a client from SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY).
+
+        Raises:
+            InvalidInput: one of them is missing; the error names it.
+        """
+        url = os.environ.get("SUPABASE_URL")
+        key = os.environ.get("SUPABASE_PUBLISHABLE_KEY") or os.environ.get("SUPABASE_ANON_KEY")
+        missing = [
+            FieldError(name, "is not set in the environment")
+            for name, value in (("SUPABASE_URL", url), ("SUPABASE_PUBLISHABLE_KEY", key))
+            if not value
+        ]
+        if missing:
+            raise InvalidInput(missing)
+        return cls(str(url), str(key), timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; feeds end. The session stays valid on the server."""
+        await self._socket.aclose()
+        await self._http.aclose()
+
+    @property
+    def user(self) -> User:
+        """Who is signed in.
+
+        Raises:
+            SignInRequired: nobody is.
+        """
+        return self._session.user
+
+    @property
+    def organizations(self) -> AsyncOrganizations:
+        """The organizations that handle tickets."""
+        return self._organizations
+
+    async def sign_up(self, email: str, password: str, *, display_name: str | None = None) -> User:
+        """Make an account and sign in to it.
+
+        Raises:
+            SignUpFailed: taken, too weak a password, sign-up is off, or the e-mail address must
+                be confirmed first.
+        """
+        await self._change_user()
+        return await self._session.sign_up(email, password, display_name)
+
+    async def sign_in(self, email: str, password: str) -> User:
+        """Sign in with e-mail and password.
+
+        Raises:
+            SignInFailed: wrong, not confirmed, or banned.
+        """
+        await self._change_user()
+        return await self._session.sign_in(email, password)
+
+    async def sign_out(self, *, everywhere: bool = False) -> None:
+        """End the session; live feeds stop first, so nothing is delivered after this returns.
+
+        Args:
+            everywhere: end all sessions of this user, on other devices too.
+        """
+        await self._change_user()
+        await self._session.sign_out(everywhere=everywhere)
+
+    async def create(
+        self,
+        *,
+        organization: Organization | UUID | str,
+        subject: str,
+        description: str = "",
+        priority: Priority = "medium",
+        id: UUID | None = None,
+    ) -> Ticket:
+        """Create a ticket in one request and return it.
+
+        Args:
+            organization: who shall handle it: an Organization or its id.
+            subject: 1 to 200 characters.
+            description: Markdown, up to 20,000 characters.
+            priority: low, medium or high.
+            id: the ticket's id. Repeating a call that failed is safe with the same one: the
+                error's `write_id` has it.
+
+        Raises:
+            InvalidInput: one or more fields are wrong; all are named and no request was made.
+            Conflict: the id was used before, for something else.
+            Offline: no answer came; the ticket may or may not have been created.
+        """
+        ticket = checked(
+            NewTicket,
+            id=id if id is not None else uuid4(),
+            subject=subject,
+            description=description,
+            handling_org_id=tickets.organization_id(organization),
+            priority=priority,
+        )
+        return await tickets.create(self._connection, ticket)
+
+    async def page(
+        self,
+        *,
+        status: Status | Sequence[Status] | None = None,
+        priority: Priority | Sequence[Priority] | None = None,
+        organization: Organization | UUID | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        sort: SortKey = "-created_at",
+        size: int = 20,
+        total: bool = False,
+    ) -> AsyncTicketPage:
+        """Return the first page of your tickets, in one request; `page.next()` has the next.
+
+        Args:
+            status: one status or several; left out, all.
+            priority: one priority or several; left out, all.
+            organization: only what this organization handles.
+            created_after: an aware datetime; only tickets younger than this.
+            created_before: an aware datetime; only tickets older than this.
+            sort: created_at, updated_at or priority; a minus sign sorts downwards.
+            size: tickets a page, 1 to 100.
+            total: also count the whole list.
+
+        Raises:
+            InvalidInput: one or more arguments are wrong; no request was made.
+        """
+        query = checked(
+            TicketQuery,
+            status=status,
+            priority=priority,
+            organization=organization,
+            created_after=created_after,
+            created_before=created_before,
+            sort=sort,
+            size=size,
+            total=total,
+        )
+        return await tickets.fetch_page(self._connection, query)
+
+    def all(
+        self,
+        *,
+        status: Status | Sequence[Status] | None = None,
+        priority: Priority | Sequence[Priority] | None = None,
+        organization: Organization | UUID | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        sort: SortKey = "-created_at",
+    ) -> AsyncIterator[Ticket]:
+        """Iterate over all your tickets that fit, read page by page; the arguments are `page`'s.
+
+        Raises:
+            InvalidInput: one or more arguments are wrong; no request was made.
+        """
+        query = checked(
+            TicketQuery,
+            status=status,
+            priority=priority,
+            organization=organization,
+            created_after=created_after,
+            created_before=created_before,
+            sort=sort,
+            size=100,
+        )
+        return tickets.every(self._connection, query)
+
+    async def counts(self) -> Counts:
+        """Count your tickets by status, and the unread ones, in one request."""
+        return await tickets.counts(self._connection)
+
+    async def thread(self, ticket: Ticket | UUID | str) -> AsyncTicketThread:
+        """Open a ticket's thread, in one request.
+
+        Raises:
+            NotFound: it does not exist, or it is not yours.
+        """
+        try:
+            ticket_id = _UUID.validate_python(tickets.ticket_id(ticket))
+        except ValidationError:
+            raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None
+        return await open_thread(self._connection, self._socket, ticket_id)
+
+    async def _change_user(self) -> None:
+        # The server would go on delivering to a websocket that it let in as somebody else.
+        await self._socket.aclose()
+        self._organizations.forget()

@@ -1,0 +1,48 @@
+"""PURE: the project's URL and key, checked before anything is sent with them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import urlsplit
+
+from ._errors import FieldError, InvalidInput
+
+
+def checked_url(url: str | None) -> str:
+    """Return the project's base URL without a trailing slash, or raise InvalidInput."""
+    url = url or ""  # a variable of the environment that is not set
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise InvalidInput([FieldError("url", "must look like https://abc.supabase.co")])
+    if parts.query or parts.fragment or parts.username:
+        raise InvalidInput([FieldError("url", "must have no query, fragment or user name")])
+    return url.rstrip("/")
+
+
+def checked_key(key: str | None) -> str:
+    """Return the key, or raise InvalidInput if it is none or one that no customer may hold."""
+    role = _role(key) if key else None
+    if not key or role is None:
+        raise InvalidInput(
+            [FieldError("key", "must be a publishable key (sb_publishable_…) or the anon JWT")]
+        )
+    if role != "anon":
+        raise InvalidInput(
+            [FieldError("key", "is a secret key: it would see every customer's tickets")],
+            hint="Use the publishable key.",
+        )
+    return key
+
+
+def _role(key: str) -> str | None:
+    if key.startswith("sb_publishable_"):
+        return "anon"
+    if key.startswith("sb_secret_"):
+        return "service_role"
+    try:
+        _, payload, _ = key.split(".")
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(claims["role"])
+    except (ValueError, KeyError, TypeError):
+        return None

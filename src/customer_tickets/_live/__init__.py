@@ -1,0 +1,1 @@
+"""Live threads: the feed, the socket that hurries it, and the decisions behind them."""

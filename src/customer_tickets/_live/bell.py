@@ -1,0 +1,90 @@
+"""What a feed hears of its topic: whether the line is up, and the highest number announced.
+
+Doorbells are merged into one number, so a reader that does not look for an hour finds one number
+and not a queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Bell:
+    """One listener's ear on one topic.
+
+    Attributes:
+        topic: the topic's name, without a prefix.
+        joined: whether the websocket has joined the topic.
+        ready: whether broadcasts are known, or after a bounded wait assumed, to flow.
+        tried: whether a connection was tried and failed since the last success.
+        refused: the server's reason if it will never let us in.
+        closed: whether the client let go of the topic (signed out, or closed).
+        highest: the highest event number announced so far.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.joined = False
+        self.ready = False
+        self.tried = False
+        self.refused: str | None = None
+        self.closed = False
+        self.highest = 0
+        self._missed = False
+        self._signal = asyncio.Event()
+
+    def ring(self, seq: int) -> None:
+        """Announce an event; one that arrives proves that broadcasts flow."""
+        self.highest = max(self.highest, seq)
+        if not self.ready:
+            self.flows()
+        self._signal.set()
+
+    def join(self) -> None:
+        """Say that the topic is joined; something may have happened before."""
+        self.joined, self.tried, self._missed = True, False, True
+        self._signal.set()
+
+    def flows(self) -> None:
+        """Say that broadcasts flow from now on; something may have happened before."""
+        self.ready = self._missed = True
+        self._signal.set()
+
+    def fail(self) -> None:
+        """Say that the line is down; a line that stays down is no news."""
+        if self.joined or not self.tried:
+            self._missed = True
+            self._signal.set()
+        self.joined = self.ready = False
+        self.tried = True
+
+    def refuse(self, reason: str) -> None:
+        """Say that the server will not let us in, now or later."""
+        self.refused = reason
+        self.fail()
+        self._signal.set()
+
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        self.closed = True
+        self.fail()
+        self._signal.set()
+
+    def has_news(self, last: int) -> bool:
+        """Tell whether something was heard that a reader at number `last` has not looked into."""
+        return self._missed or self.highest > last
+
+    def take_missed(self) -> bool:
+        """Tell, once, whether something may have been missed."""
+        missed, self._missed = self._missed, False
+        return missed
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for news; return False when none came in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._signal.wait()
+        except TimeoutError:
+            return False
+        self._signal.clear()
+        return True

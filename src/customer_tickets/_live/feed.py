@@ -1,0 +1,196 @@
+"""What the user iterates: the events of one ticket, each once, in order, from any number on.
+
+Nothing runs while nobody asks for the next event: what happens meanwhile waits in the table, so a
+slow reader costs no memory. The websocket only shortens the wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from .._errors import CustomerTicketsError, NotFound, SignInRequired, Unavailable, UnexpectedAnswer
+from .._events import FeedStopped, StopReason, TicketEvent
+from .bell import Bell
+from .recovery import Hole, Recovery
+from .socket import Socket
+
+Fetch = Callable[[int], Awaitable[tuple[Sequence[TicketEvent], int]]]
+
+
+class FeedState(StrEnum):
+    """How a live feed is doing.
+
+    `connecting`: the first connection is being made. `live`: events arrive as they are committed.
+    `catching_up`: connected, and reading what was missed. `polling`: no websocket; the table is
+    asked on a timer, so events arrive late but none is lost. `stopped`: nothing more will come.
+    """
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    CATCHING_UP = "catching_up"
+    POLLING = "polling"
+    STOPPED = "stopped"
+
+
+class AsyncTicketFeed:
+    """The live events of one ticket; open it with `async with`, read it with `async for`.
+
+    Attributes:
+        last_seq: the number of the last event handed out; save it, and give it back as `after`.
+    """
+
+    def __init__(
+        self,
+        ticket_id: UUID,
+        after: int,
+        *,
+        socket: Socket,
+        fetch: Fetch,
+        check_every: float,
+        poll_every: float,
+    ) -> None:
+        self.last_seq = after
+        self._topic = f"ticket:{ticket_id}"
+        self._socket = socket
+        self._fetch = fetch
+        self._check_every = check_every
+        self._poll_every = poll_every
+        self._recovery = Recovery(after)
+        self._failures = 0
+        self._ready: deque[TicketEvent | FeedStopped] = deque()
+        self._bell: Bell | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self._bell = self._socket.listen(self._topic)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop listening; closing twice is fine."""
+        self._closed = True
+        if self._bell is not None:
+            self._socket.leave(self._bell)
+            self._bell.close()
+
+    @property
+    def state(self) -> FeedState:
+        """How the feed is doing right now."""
+        bell = self._bell
+        if self._closed or bell is None or bell.closed:
+            return FeedState.STOPPED if bell is not None else FeedState.CONNECTING
+        if not bell.joined:
+            return FeedState.POLLING if bell.tried else FeedState.CONNECTING
+        if self._recovery.behind or bell.has_news(self._recovery.last) or not bell.ready:
+            return FeedState.CATCHING_UP
+        return FeedState.LIVE
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no websocket for this ticket, where the server gave a reason."""
+        return None if self._bell is None else self._bell.refused
+
+    def __aiter__(self) -> AsyncIterator[TicketEvent | FeedStopped]:
+        return self
+
+    async def __anext__(self) -> TicketEvent | FeedStopped:
+        if not await self._fill():
+            raise StopAsyncIteration
+        return self.take()
+
+    async def next(self, timeout: float | None = None) -> TicketEvent | FeedStopped | None:
+        """Return the next event, or None when none came within `timeout` seconds or the feed ended.
+
+        A timeout loses nothing: the event is there at the next call.
+        """
+        return self.take() if await self.ready(timeout) else None
+
+    async def ready(self, timeout: float | None = None) -> bool:
+        """Wait until an event can be taken; False when none came in time or the feed ended."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._fill()
+        except TimeoutError:
+            return bool(self._ready)
+
+    async def _fill(self) -> bool:
+        if self._bell is None:
+            raise RuntimeError("open the feed first: `async with thread.live() as events`")
+        while not self._ready and not self._closed:
+            self._hear(self._bell)
+            if self._bell.closed:
+                self._stop("signed_out", SignInRequired("Signed out, or the client was closed."))
+            elif self._recovery.behind:
+                await self._read()
+            elif not await self._bell.wait(self._patience(self._bell)):
+                self._recovery.ask()
+        return bool(self._ready)
+
+    def take(self) -> TicketEvent | FeedStopped:
+        """Hand out the event that `ready` found, without waiting."""
+        event = self._ready.popleft()
+        if isinstance(event, FeedStopped):
+            self._closed = True
+        else:
+            self.last_seq = event.seq
+        return event
+
+    def _hear(self, bell: Bell) -> None:
+        self._recovery.doorbell(bell.highest)
+        if bell.take_missed():
+            self._recovery.ask()
+
+    def _patience(self, bell: Bell) -> float:
+        if not bell.joined:
+            return self._poll_every
+        if self._recovery.lagging:
+            return min(1.0, self._check_every)
+        return self._check_every
+
+    async def _read(self) -> None:
+        after = self._recovery.fetching()
+        try:
+            events, newest = await self._fetch(after)
+            self._ready.extend(self._recovery.fetched(events, newest))
+            self._failures = 0
+        except Unavailable as error:
+            self._recovery.failed()
+            await self._pause(error)
+        except NotFound as error:
+            self._stop("access_lost", error)
+        except SignInRequired as error:
+            self._stop("signed_out", error)
+        except Hole as hole:
+            self._stop("hole", UnexpectedAnswer(f"The server lacks event {hole.missing}."))
+        except BaseException:
+            self._recovery.failed()
+            raise
+
+    async def _pause(self, error: Unavailable) -> None:
+        self._failures += 1
+        asked = getattr(error, "retry_after", None)
+        ceiling = min(30.0, self._poll_every * 2.0 ** min(self._failures - 1, 5))
+        seconds = asked if asked is not None else random.uniform(ceiling / 4, ceiling)  # noqa: S311
+        # A websocket that comes back is a good reason to try before the pause is over.
+        if self._bell is not None:
+            await self._bell.wait(seconds)
+
+    def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
+        last = self._recovery.last
+        self._ready.append(FeedStopped(reason=reason, after_seq=last, error=error))
+        if self._bell is not None:
+            self._socket.leave(self._bell)

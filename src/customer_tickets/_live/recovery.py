@@ -1,0 +1,89 @@
+"""Decides, without I/O or clock, what a live reader hands out next and when it must ask.
+
+A broadcast is a doorbell: it says that event n exists, and may be lost, late, repeated or out of
+order. The table is the truth. So the state is one number, `last`, and everything heard only
+decides whether it is worth asking the table for what comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+
+class Numbered(Protocol):
+    """Anything with a number in the sequence."""
+
+    @property
+    def seq(self) -> int:
+        """The number, from 1."""
+        ...
+
+
+_E = TypeVar("_E", bound=Numbered)
+
+
+class Hole(Exception):
+    """The table itself lacks event `missing`: it will never be handed out."""
+
+    def __init__(self, missing: int) -> None:
+        super().__init__(f"event {missing} is missing on the server")
+        self.missing = missing
+
+
+class Recovery:
+    """One reader's place in one ticket's sequence.
+
+    Attributes:
+        last: the number of the last event handed out; 0 before the first.
+        behind: whether the table should be asked for what comes after `last`.
+        lagging: whether the last answer did not yet hold an event that had been announced (a
+            read replica, for example): worth asking again soon, but not at once.
+    """
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.behind = True
+        self.lagging = False
+        self._announced = last
+
+    def doorbell(self, seq: int) -> None:
+        """Hear that event `seq` was committed."""
+        if seq > self.last:
+            self._announced = max(self._announced, seq)
+            self.behind = True
+
+    def ask(self) -> None:
+        """Hear that something may have been missed: connected, joined, or the slow timer."""
+        self.behind = True
+
+    def fetching(self) -> int:
+        """Say which number to ask after; what is announced from now on asks once more."""
+        self.behind = False
+        return self.last
+
+    def fetched(self, events: Sequence[_E], newest: int) -> list[_E]:
+        """Take the table's answer and return what is to be handed out, in order.
+
+        `events` are in ascending order; `newest` is the ticket's last number in the same
+        snapshot. What was handed out before is dropped.
+
+        Raises:
+            Hole: the answer skips a number.
+        """
+        fresh = [event for event in events if event.seq > self.last]
+        for event in fresh:
+            if event.seq != self.last + 1:
+                raise Hole(self.last + 1)
+            self.last = event.seq
+        if not fresh and newest > self.last:
+            raise Hole(self.last + 1)
+        # Part of a longer backlog: go on at once. But an announcement that the answer does not
+        # bear out must not make the reader spin.
+        self.behind = self.behind or newest > self.last
+        self.lagging = self._announced > max(newest, self.last)
+        return fresh
+
+    def failed(self) -> None:
+        """Hear that asking failed: the question stands."""
+        self.behind = True

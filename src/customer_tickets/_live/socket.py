@@ -1,0 +1,362 @@
+"""One websocket for a client, thrown away and made anew on any trouble.
+
+The only file that knows the `realtime` package. Its own reconnection gives up, resurrects dead
+channels and goes deaf while it says "joined"; so a client is used for as long as everything is
+well, and not a moment longer. Every wait here is bounded, and a callback only notes what it heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
+from realtime.message import Message, ServerMessage
+from realtime.types import ChannelEvents, RealtimeChannelOptions
+
+from .._errors import CustomerTicketsError
+from .._session import Session
+from .bell import Bell
+
+_log = logging.getLogger("customer_tickets.live")
+# The package logs each failed attempt as an error; without a handler Python prints those.
+logging.getLogger("realtime").addHandler(logging.NullHandler())
+
+# How the reasons begin that no repetition changes; trying again would stall the whole socket.
+_FATAL = (
+    "Unauthorized",
+    "PrivateOnly",
+    "TopicNameRequired",
+    "RealtimeDisabledForTenant",
+    "TenantNotFound",
+    "You do not have permissions",
+    "You no longer have permission",
+)
+
+
+class _Trouble(Exception):
+    """The connection is not worth keeping."""
+
+
+class Socket:
+    """The client's only websocket: topics are joined when first wanted and left when last dropped.
+
+    The class attributes are seconds; a subclass of a test may make them shorter.
+    """
+
+    first_wait = 0.25
+    longest_wait = 5.0
+    stable_after = 10.0
+    connect_within = 10.0
+    join_within = 20.0
+    beat_every = 4.0
+    beat_within = 4.0
+    flow_within = 3.0
+
+    def __init__(self, url: str, key: str, session: Session) -> None:
+        self.url = f"{url}/realtime/v1"
+        self.key = key
+        self.session = session
+        self.topics: dict[str, set[Bell]] = {}
+        self.changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, topic: str) -> Bell:
+        """Start listening to a topic; give the bell back to `leave`."""
+        bell = Bell(topic)
+        self.topics.setdefault(topic, set()).add(bell)
+        self.changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._supervise(), name="customer_tickets.live")
+        return bell
+
+    def leave(self, bell: Bell) -> None:
+        """Stop listening; the last one to leave a topic closes it."""
+        bells = self.topics.get(bell.topic, set())
+        bells.discard(bell)
+        if not bells:
+            self.topics.pop(bell.topic, None)
+        self.changed.set()
+
+    def bells(self, topic: str | None = None) -> list[Bell]:
+        """Return the bells of one topic, or all."""
+        chosen = self.topics.values() if topic is None else [self.topics.get(topic, set())]
+        return [bell for bells in chosen for bell in bells]
+
+    async def aclose(self) -> None:
+        """Hang up for good: nothing is delivered to any bell after this."""
+        for bell in self.bells():
+            bell.close()
+        self.topics.clear()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _supervise(self) -> None:
+        failures = 0
+        while self.topics:
+            wire = _Wire(self)
+            started = time.monotonic()
+            try:
+                await wire.run()
+            except (_Trouble, OSError, TimeoutError, CustomerTicketsError) as error:
+                _log.debug("websocket down: %s", _reason(error))
+            except Exception as error:  # noqa: BLE001 - whatever the packages raise, it is over
+                _log.debug("websocket failed: %s", type(error).__name__)
+            finally:
+                for bell in self.bells():
+                    bell.fail()
+                await wire.discard()
+            if not self.topics:
+                return
+            # Only a connection that lasted proves that connecting is worth doing at once.
+            failures = 0 if time.monotonic() - started > self.stable_after else failures + 1
+            ceiling = min(self.longest_wait, self.first_wait * 2.0 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - jitter, not a secret
+
+
+class _Client(AsyncRealtimeClient):
+    """The package's client, with an end that is short whatever the network does."""
+
+    async def hang_up(self) -> None:
+        connection = self._ws_connection
+        tasks = (self._listen_task, self._heartbeat_task)
+        with suppress(Exception):
+            # A half-open connection would take ten seconds to close politely.
+            async with asyncio.timeout(0.5):
+                await self.close()
+        if connection is not None:
+            connection.transport.abort()
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+
+
+class _Heartbeats(AsyncRealtimeChannel):
+    """Stands under the heartbeats' topic, where the package would ignore the answers."""
+
+    def __init__(self, client: AsyncRealtimeClient) -> None:
+        super().__init__(client, "phoenix")
+        self.answered = asyncio.Event()
+
+    def _handle_message(self, message: ServerMessage) -> None:
+        self.answered.set()
+
+
+class _Wire:
+    """One realtime client from its connection to its first trouble."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._client = _Client(
+            socket.url,
+            socket.key,
+            auto_reconnect=False,
+            max_retries=1,
+            timeout=int(socket.join_within),
+        )
+        self._joins: dict[str, asyncio.Task[None]] = {}
+        self._channels: dict[str, AsyncRealtimeChannel] = {}
+        self._trouble: _Trouble | None = None
+        self._flowing: set[str] = set()
+        self._token = ""
+        self._dead = False
+
+    async def run(self) -> None:
+        """Connect, join what is wanted, keep it alive; return when nothing is wanted any more."""
+        self._token = self._client.access_token = await self._socket.session.token()
+        async with asyncio.timeout(self._socket.connect_within):
+            await self._client.connect()
+        beating = asyncio.create_task(self._beat())
+        beating.add_done_callback(self._note_end)
+        try:
+            while self._socket.topics:
+                self._socket.changed.clear()
+                await self._follow_topics()
+                await self._socket.changed.wait()
+                if self._trouble is not None:
+                    raise self._trouble
+        finally:
+            beating.cancel()
+
+    async def discard(self) -> None:
+        """Drop the client: whatever it still calls is not heard, whatever it still runs ends."""
+        self._dead = True
+        for join in self._joins.values():
+            join.cancel()
+        for channel in list(self._client.channels.values()):
+            _silence(channel)
+        await self._client.hang_up()
+
+    async def _follow_topics(self) -> None:
+        wanted = self._socket.topics
+        for topic in [topic for topic in self._channels if topic not in wanted]:
+            channel = self._channels.pop(topic)
+            self._flowing.discard(topic)
+            _silence(channel)
+            await channel.unsubscribe()
+        for topic in list(wanted):
+            if topic in self._channels:
+                self._greet(topic)
+            elif topic not in self._joins:
+                join = asyncio.create_task(self._join(topic))
+                self._joins[topic] = join
+                join.add_done_callback(partial(self._joined, topic))
+
+    async def _join(self, topic: str) -> None:
+        left = self._client.channels.get(f"realtime:{topic}")
+        if left is not None:
+            # The package mistakes the close of the old channel for one of the new: let it pass.
+            await asyncio.sleep(0.2)
+            self._client.channels.pop(left.topic, None)
+        channel = self._client.channel(topic, _options())
+        self._channels[topic] = channel
+        channel.on_broadcast("event", lambda message: self._ring(topic, message))
+        channel.on_system(lambda _: self._flow(topic))
+        async with asyncio.timeout(self._socket.join_within):
+            await channel.subscribe(lambda state, error: self._turn(topic, channel, state, error))
+        if channel.is_joined:
+            self._greet(topic)
+            # A server that does not know `replication_ready` never says it: then time decides.
+            asyncio.get_running_loop().call_later(self._socket.flow_within, self._flow, topic)
+
+    def _joined(self, topic: str, task: asyncio.Task[None]) -> None:
+        self._joins.pop(topic, None)
+        self._note_end(task)
+        self._socket.changed.set()
+
+    def _greet(self, topic: str) -> None:
+        """Tell those who listen to a joined topic and do not know it yet."""
+        if self._dead or not self._channels[topic].is_joined:
+            return
+        for bell in self._socket.bells(topic):
+            if not bell.joined:
+                bell.join()
+                if topic in self._flowing:
+                    bell.flows()
+
+    def _turn(
+        self,
+        topic: str,
+        channel: AsyncRealtimeChannel,
+        state: RealtimeSubscribeStates,
+        error: Exception | None,
+    ) -> None:
+        if (
+            self._dead
+            or state is RealtimeSubscribeStates.SUBSCRIBED
+            or self._channels.get(topic) is not channel
+        ):
+            return
+        reason = _server_reason(error)
+        if reason.startswith(_FATAL):
+            _silence(channel)
+            self._client.channels.pop(channel.topic, None)
+            for bell in self._socket.bells(topic):
+                bell.refuse(reason)
+            # Others may ask for the topic later, with more luck; this one is not asked again.
+            self._socket.topics.pop(topic, None)
+            self._channels.pop(topic, None)
+        else:
+            self._fail(f"{state.value} {reason}")
+
+    def _ring(self, topic: str, message: Any) -> None:
+        seq = message["payload"].get("seq")
+        if not self._dead and isinstance(seq, int):
+            for bell in self._socket.bells(topic):
+                bell.ring(seq)
+
+    def _flow(self, topic: str) -> None:
+        if self._dead or topic not in self._channels:
+            return
+        self._flowing.add(topic)
+        for bell in self._socket.bells(topic):
+            if bell.joined and not bell.ready:
+                bell.flows()
+
+    async def _beat(self) -> None:
+        heartbeats = _Heartbeats(self._client)
+        self._client.channels["phoenix"] = heartbeats
+        while True:
+            fresh = self._socket.session.seconds_fresh()
+            await asyncio.sleep(max(0.1, min(self._socket.beat_every, fresh)))
+            await self._push_token()
+            heartbeats.answered.clear()
+            # A join holds the server's side of the socket, a failing one for five seconds.
+            within = self._socket.join_within if self._joining() else self._socket.beat_within
+            try:
+                async with asyncio.timeout(within):
+                    await self._client.send(
+                        Message(
+                            topic="phoenix", event=ChannelEvents.heartbeat, payload={}, ref="beat"
+                        )
+                    )
+                    await heartbeats.answered.wait()
+            except TimeoutError:
+                raise _Trouble("no answer to a heartbeat") from None
+
+    def _joining(self) -> bool:
+        return any(channel.is_joining for channel in self._channels.values())
+
+    async def _push_token(self) -> None:
+        token = await self._socket.session.token()
+        if token == self._token:
+            return
+        self._token = self._client.access_token = token
+        for channel in list(self._channels.values()):
+            channel.join_push.update_payload({"access_token": token})
+            if channel.is_joined:
+                push = await channel.push("access_token", {"access_token": token})
+                push.destroy()  # the server never answers it
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._fail(_reason(error))
+
+    def _fail(self, reason: str) -> None:
+        if self._trouble is None:
+            self._trouble = _Trouble(reason)
+            self._socket.changed.set()
+
+
+def _options() -> RealtimeChannelOptions:
+    return {
+        "config": {
+            "private": True,
+            "broadcast": {"ack": False, "self": False, "replication_ready": True},
+            "presence": {"key": "", "enabled": False},
+        }
+    }
+
+
+def _silence(channel: AsyncRealtimeChannel) -> None:
+    """End the timers that would make a channel act on its own later."""
+    channel.rejoin_timer.reset()
+    channel.join_push.destroy()
+    for push in channel.messages_waiting_for_ack.values():
+        push.destroy()
+
+
+def _server_reason(error: Exception | None) -> str:
+    if error is None:
+        return ""
+    try:
+        payload = json.loads(str(error))
+        return str(payload.get("reason") or payload.get("message") or "")
+    except (ValueError, AttributeError):
+        return type(error).__name__
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, _Trouble) else type(error).__name__

@@ -1,0 +1,74 @@
+"""The organizations that handle tickets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from .._connection import Connection
+from .._errors import NotFound
+from .._models import Organization
+
+_ORGANIZATIONS = TypeAdapter(tuple[Organization, ...])
+_KEPT_FOR = 300.0
+
+
+class AsyncOrganizations:
+    """The organizations that handle tickets, kept for five minutes after they were read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._kept: tuple[Organization, ...] = ()
+        self._kept_until = 0.0
+
+    async def list(self, *, refresh: bool = False) -> tuple[Organization, ...]:
+        """Return all organizations, by name; `refresh` asks the server even when they are kept.
+
+        Raises:
+            SignInRequired: nobody is signed in.
+        """
+        self._connection.session.user  # noqa: B018 - what is kept is not for everybody either
+        if refresh or time.monotonic() >= self._kept_until:
+            query = (
+                self._connection.rest.from_("organizations")
+                .select("id,name,reopen_window_seconds")
+                .order("name")
+                .order("id")
+            )
+            self._kept = (await self._connection.select(query, _ORGANIZATIONS)).items
+            self._kept_until = time.monotonic() + _KEPT_FOR
+        return self._kept
+
+    async def get(self, id: UUID | str) -> Organization:
+        """Return the organization with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._find("id", lambda one: str(one.id) == str(id).lower())
+
+    async def named(self, name: str) -> Organization:
+        """Return the organization with this name; case does not matter.
+
+        Raises:
+            NotFound: there is none.
+        """
+        wanted = name.casefold()
+        return await self._find("name", lambda one: one.name.casefold() == wanted)
+
+    async def _find(self, what: str, fits: Callable[[Organization], bool]) -> Organization:
+        # One that is not among the kept may be new: ask once more before saying no.
+        for refresh in (False, True):
+            for organization in await self.list(refresh=refresh):
+                if fits(organization):
+                    return organization
+        raise NotFound(
+            f"There is no organization with this {what}.", hint="organizations.list() has all."
+        )
+
+    def forget(self) -> None:
+        """Drop what is kept, because somebody else signs in."""
+        self._kept, self._kept_until = (), 0.0

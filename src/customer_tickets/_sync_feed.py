@@ -1,0 +1,71 @@
+"""The blocking face of a live feed, written by hand: an iterator is more than its methods."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from ._events import FeedStopped, TicketEvent
+from ._live.feed import AsyncTicketFeed, FeedState
+from ._portal import Portal
+
+
+class TicketFeed:
+    """The live events of one ticket; open it with `with`, read it with `for`."""
+
+    def __init__(self, portal: Portal, feed: AsyncTicketFeed) -> None:
+        self._portal = portal
+        self._async = feed
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._portal.run(self._async.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening; closing twice is fine."""
+        self._portal.run(self._async.aclose)
+
+    @property
+    def state(self) -> FeedState:
+        """How the feed is doing right now."""
+        return self._async.state
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no websocket for this ticket, where the server gave a reason."""
+        return self._async.reason
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event handed out; save it, and give it back as `after`."""
+        return self._async.last_seq
+
+    def __iter__(self) -> Iterator[TicketEvent | FeedStopped]:
+        return self
+
+    def __next__(self) -> TicketEvent | FeedStopped:
+        event = self.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next(self, timeout: float | None = None) -> TicketEvent | FeedStopped | None:
+        """Return the next event, or None when none came within `timeout` seconds or the feed ended.
+
+        A timeout or Ctrl-C loses nothing: the event is there at the next call.
+        """
+        with self._lock:
+            # The event leaves the feed in this thread, after the loop has let go of it: Ctrl-C in
+            # between finds it still there.
+            return self._async.take() if self._portal.run(self._async.ready, timeout) else None

@@ -1,0 +1,228 @@
+"""One ticket's thread: read it, write in it, follow it live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, TypeAdapter
+
+from ._connection import Connection
+from ._errors import Unavailable
+from ._events import ParsedEvent, TicketEvent
+from ._live.feed import AsyncTicketFeed
+from ._live.socket import Socket
+from ._models import (
+    Closing,
+    Message,
+    NewMessage,
+    Organization,
+    Permissions,
+    Priority,
+    Ticket,
+    TicketChange,
+    checked,
+)
+from ._resources import history, messages
+from ._resources.messages import Written
+from ._view import ThreadView
+
+# A live reader asks again by itself: it need not wait as long as a person's call does.
+_FEED_PATIENCE = 10.0
+
+
+class _Answer(BaseModel):
+    ticket: Ticket
+    organization: Organization
+    can: Permissions
+    messages: tuple[Message, ...]
+    events: list[dict[str, Any]]
+
+
+_ANSWER = TypeAdapter(_Answer)
+_EVENTS = TypeAdapter(tuple[ParsedEvent, ...])
+
+
+async def open_thread(connection: Connection, socket: Socket, ticket_id: UUID) -> AsyncTicketThread:
+    """Read a thread in one request."""
+    return AsyncTicketThread(connection, socket, await _read(connection, ticket_id))
+
+
+async def _read(connection: Connection, ticket_id: UUID) -> ThreadView:
+    answer = await connection.call("ticket_thread", {"ticket_id": ticket_id}, _ANSWER)
+    # The texts come once, with the messages: the newest events' messages are among the newest.
+    texts = {str(message.id): message for message in answer.messages}
+    for event in answer.events:
+        event["message"] = texts.get(event["data"].get("message_id", ""))
+    events = _EVENTS.validate_python(answer.events)
+    return ThreadView(answer.ticket, answer.organization, answer.can, answer.messages, events)
+
+
+class AsyncTicketThread:
+    """A ticket with its messages and history, as far as they were read.
+
+    What it shows changes with `refresh`, with own writes, and while a live feed of it is read.
+    """
+
+    def __init__(self, connection: Connection, socket: Socket, view: ThreadView) -> None:
+        self._connection = connection
+        self._socket = socket
+        self._view = view
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.ticket!r} messages={len(self.messages)}>"
+
+    @property
+    def ticket(self) -> Ticket:
+        """The ticket, as last heard of."""
+        return self._view.ticket
+
+    @property
+    def organization(self) -> Organization:
+        """The organization that handles the ticket."""
+        return self._view.organization
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages read so far, oldest first; at first the newest 50."""
+        return self._view.messages
+
+    @property
+    def history(self) -> tuple[TicketEvent, ...]:
+        """The events read so far, oldest first; at first the newest 50."""
+        return self._view.history
+
+    @property
+    def can(self) -> Permissions:
+        """What you may do with the ticket, with reasons and deadlines, decided by the database."""
+        return self._view.can
+
+    async def refresh(self) -> None:
+        """Read the newest 50 messages and events, the ticket, and what you may do, again."""
+        self._view = await _read(self._connection, self.ticket.id)
+
+    async def older_messages(self, size: int = 50) -> bool:
+        """Read up to `size` messages before the oldest one; return whether there are more."""
+        if not self.messages:
+            return False
+        first = self.messages[0].seq
+        older, more = await history.messages_before(self._connection, self.ticket.id, first, size)
+        self._view.add_messages(older)
+        return more
+
+    async def older_history(self, size: int = 50) -> bool:
+        """Read up to `size` events before the oldest one; return whether there are more."""
+        first = self.history[0].seq
+        older, more = await history.events_before(self._connection, self.ticket.id, first, size)
+        self._view.merge(older, self.ticket)
+        return more
+
+    async def send(
+        self, text: str, *, reply_to: Message | None = None, id: UUID | None = None
+    ) -> Message:
+        """Send a message (Markdown, 1 to 20,000 characters) and return it as it was stored.
+
+        Repeating a call that failed is safe with the same `id`: the error's `write_id` has it.
+
+        Raises:
+            InvalidInput: the text is empty or too long; no request was made.
+            TicketClosedError: the ticket is closed.
+            NotFound: the ticket is no longer yours.
+            Offline: no answer came; the message may or may not have arrived.
+        """
+        message = checked(
+            NewMessage,
+            id=id if id is not None else uuid4(),
+            body=text,
+            reply_to=reply_to.id if reply_to is not None else None,
+        )
+        written = await messages.send(self._connection, self.ticket.id, message)
+        await self._take(written)
+        return next(one for one in self.messages if one.id == message.id)
+
+    async def edit(
+        self,
+        *,
+        subject: str | None = None,
+        description: str | None = None,
+        priority: Priority | None = None,
+    ) -> Ticket:
+        """Change your own open ticket; what is left out stays as it is.
+
+        Raises:
+            InvalidInput: one or more fields are wrong; no request was made.
+            TicketClosedError: the ticket is closed.
+        """
+        change = checked(TicketChange, subject=subject, description=description, priority=priority)
+        return await self._take(await messages.edit(self._connection, self.ticket.id, change))
+
+    async def close_ticket(
+        self, reason: str | None = None, *, request_id: UUID | None = None
+    ) -> Ticket:
+        """Close the ticket, with a reason (up to 1,000 characters) if you like.
+
+        Raises:
+            TicketClosedError: it is closed already.
+            Offline: no answer came; repeat with the error's `write_id` as `request_id`.
+        """
+        key = request_id if request_id is not None else uuid4()
+        closing = checked(Closing, request_id=key, reason=reason)
+        return await self._take(await messages.close(self._connection, self.ticket.id, closing))
+
+    async def reopen_ticket(self, *, request_id: UUID | None = None) -> Ticket:
+        """Open the closed ticket again, while the organization's window lasts.
+
+        Raises:
+            TicketNotClosed: it is not closed.
+            ReopenWindowOver: too late; `thread.can.reopen.until` says until when it was possible.
+            Offline: no answer came; repeat with the error's `write_id` as `request_id`.
+        """
+        key = request_id if request_id is not None else uuid4()
+        return await self._take(await messages.reopen(self._connection, self.ticket.id, key))
+
+    async def mark_read(self) -> None:
+        """Say that you have read everything that this thread shows."""
+        seq = self._view.read_to
+        done = await messages.mark_read(self._connection, self.ticket.id, seq)
+        ticket = self.ticket.model_copy(update={"last_read_seq": done})
+        self._view.merge((), ticket)
+
+    def live(
+        self, after: int | None = None, *, check_every: float = 30.0, poll_every: float = 3.0
+    ) -> AsyncTicketFeed:
+        """Follow the ticket: every event after number `after`, once, in order.
+
+        Args:
+            after: where to go on, for example a feed's saved `last_seq`; 0 begins with the
+                ticket's creation. Left out, it begins after what this thread shows.
+            check_every: seconds after which the table is asked even when all seems well. A lost
+                broadcast with nothing after it is noticed within this time.
+            poll_every: seconds between two looks at the table while there is no websocket.
+        """
+        return AsyncTicketFeed(
+            self.ticket.id,
+            self._view.read_to if after is None else after,
+            socket=self._socket,
+            fetch=self._fetch,
+            check_every=check_every,
+            poll_every=poll_every,
+        )
+
+    async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
+        newer = await history.events_after(
+            self._connection, self.ticket.id, after, patience=_FEED_PATIENCE
+        )
+        self._view.merge(newer.events, newer.ticket, newer.can)
+        return newer.events, newer.ticket.last_seq
+
+    async def _take(self, written: Written) -> Ticket:
+        """Show what an own write did, and what others did just before it."""
+        events = () if written.event is None else (written.event,)
+        self._view.merge(events, written.ticket, written.can)
+        try:
+            while self._view.read_to < self.ticket.last_seq:
+                await self._fetch(self._view.read_to)
+        except Unavailable:
+            pass  # the write succeeded; what is missing comes with the next refresh or event
+        return self.ticket

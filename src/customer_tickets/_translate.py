@@ -1,0 +1,224 @@
+"""Foreign errors become ours here and nowhere else: HTTP answers, httpx, supabase_auth.
+
+Only texts that the project's own SQL writes are passed on. A message of Postgres or of a proxy
+can quote what the customer wrote, so for those the error says the code and not the text.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import supabase_auth.errors as auth
+from pydantic import TypeAdapter
+
+from ._errors import (
+    Busy,
+    Conflict,
+    CustomerTicketsError,
+    FieldError,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    Offline,
+    RateLimited,
+    ReopenWindowOver,
+    SignInFailed,
+    SignInRequired,
+    SignUpFailed,
+    TicketClosedError,
+    TicketNotClosed,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from ._models import spoken
+
+_OBJECT = TypeAdapter(dict[str, Any])
+_SIGN_IN_HINT = "Sign in first."
+
+# Errors that the project's own migrations raise: their message and hint are ours.
+OWN_CODES: dict[str, type[CustomerTicketsError]] = {
+    "TK001": InvalidInput,
+    "TK002": NotFound,
+    "TK003": TicketClosedError,
+    "TK004": TicketNotClosed,
+    "TK005": ReopenWindowOver,
+    "TK006": SignInRequired,
+    "TK008": NotAllowed,
+}
+
+# What Postgres and PostgREST say, in our words.
+_FOREIGN_CODES: dict[str, tuple[type[CustomerTicketsError], str, str | None]] = {
+    "23505": (
+        Conflict,
+        "This id was already used, for something else.",
+        "Leave the id out, or repeat the call with the same content.",
+    ),
+    "42501": (NotAllowed, "You are not allowed to do this.", None),
+    "XX000": (Busy, "Two writes met in the database.", "Repeat the call."),
+    "40001": (Busy, "Two writes met in the database.", "Repeat the call."),
+    "40P01": (Busy, "Two writes met in the database.", "Repeat the call."),
+    "57014": (Unavailable, "The database took too long and was stopped.", None),
+    "PGRST000": (Unavailable, "The server cannot reach its database.", None),
+    "PGRST001": (Unavailable, "The server cannot reach its database.", None),
+    "PGRST002": (Unavailable, "The server is still reading its database.", None),
+    "PGRST003": (Unavailable, "The server's database is too busy.", None),
+    "PGRST301": (SignInRequired, "The session is not valid any more.", _SIGN_IN_HINT),
+    "PGRST302": (SignInRequired, "The server takes no anonymous request.", _SIGN_IN_HINT),
+    "PGRST303": (SignInRequired, "The session is not valid any more.", _SIGN_IN_HINT),
+    "PGRST202": (
+        UnexpectedAnswer,
+        "The server lacks a function that this library calls.",
+        "Apply the migrations of this version of customer_tickets.",
+    ),
+    "PGRST204": (
+        UnexpectedAnswer,
+        "The server lacks a column that this library reads.",
+        "Apply the migrations of this version of customer_tickets.",
+    ),
+    "PGRST205": (
+        UnexpectedAnswer,
+        "The server lacks a table that this library reads.",
+        "Apply the migrations of this version of customer_tickets.",
+    ),
+}
+
+_PASSING_STATUSES = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 530})
+
+_SIGN_IN_CODES = {
+    "invalid_credentials": "Wrong e-mail or password.",
+    "email_not_confirmed": "The e-mail address is not confirmed yet.",
+    "user_banned": "This account may not sign in.",
+    "validation_failed": "The e-mail or the password was refused.",
+}
+_SIGN_UP_CODES = {
+    "user_already_exists": "This e-mail address has an account already.",
+    "email_exists": "This e-mail address has an account already.",
+    "weak_password": "The password is too weak.",
+    "signup_disabled": "This project does not take new accounts.",
+    "email_provider_disabled": "This project does not take accounts by e-mail.",
+    "email_address_invalid": "The e-mail address was refused.",
+    "validation_failed": "The e-mail or the password was refused.",
+}
+_SESSION_OVER = frozenset(
+    {
+        "refresh_token_not_found",
+        "refresh_token_already_used",
+        "session_not_found",
+        "session_expired",
+        "bad_jwt",
+        "invalid_jwt",
+        "user_not_found",
+        "no_authorization",
+    }
+)
+
+
+def from_response(response: httpx.Response) -> CustomerTicketsError:
+    """Translate an answer of PostgREST, or of a gateway before it, that is not a success."""
+    body = _json_object(response)
+    code = body.get("code") if isinstance(body.get("code"), str) else None
+    where: dict[str, Any] = {
+        "code": code,
+        "status": response.status_code,
+        "request_id": request_id(response),
+    }
+    if code in OWN_CODES:
+        return _own(code, body, where)
+    if response.status_code == 429:
+        limited = RateLimited("Too many requests.", hint="Wait a little.", **where)
+        limited.retry_after = retry_after(response)
+        return limited
+    if code in _FOREIGN_CODES:
+        kind, message, hint = _FOREIGN_CODES[code]
+        # A caller without a valid token is told to sign in, whatever he wanted to do.
+        if response.status_code == 401 and kind is NotAllowed:
+            kind, message, hint = SignInRequired, "Nobody is signed in.", _SIGN_IN_HINT
+        return kind(message, hint=hint, **where)
+    if response.status_code == 401:
+        return SignInRequired("The server did not accept the key or the session.", **where)
+    if response.status_code in _PASSING_STATUSES:
+        return Unavailable("The server cannot answer right now.", **where)
+    return UnexpectedAnswer("The server refused the request for a reason of its own.", **where)
+
+
+def _own(code: str, body: dict[str, Any], where: dict[str, Any]) -> CustomerTicketsError:
+    hint = body.get("hint")
+    if code == "TK001":
+        return InvalidInput(_fields(body.get("details")), hint=hint, **where)
+    error = OWN_CODES[code](str(body.get("message")), hint=hint, **where)
+    if isinstance(error, ReopenWindowOver):
+        with suppress(TypeError, ValueError):
+            error.ended_at = datetime.fromisoformat(str(body.get("details")))
+    return error
+
+
+def _fields(details: object) -> list[FieldError]:
+    try:
+        wrong = json.loads(str(details))
+        return [FieldError(spoken(str(one["field"])), str(one["message"])) for one in wrong]
+    except (ValueError, TypeError, KeyError):
+        return [FieldError("input", "was refused by the server")]
+
+
+def from_network(error: httpx.RequestError) -> Offline:
+    """Translate httpx's way of saying that no answer came."""
+    if isinstance(error, httpx.TimeoutException):
+        offline = Offline("The server did not answer in time.", hint="Is the network up?")
+    else:
+        offline = Offline("The server could not be reached.", hint="Is the network up?")
+    offline.sent = not isinstance(
+        error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    )
+    return offline
+
+
+def from_auth(error: auth.AuthError, *, signing_up: bool = False) -> CustomerTicketsError:
+    """Translate an error of supabase_auth, whose texts can hold an e-mail address: none is kept."""
+    code = error.code
+    status = getattr(error, "status", None) or None
+    if isinstance(error, auth.AuthRetryableError):
+        cause = error.__cause__
+        if isinstance(cause, httpx.RequestError):
+            return from_network(cause)
+        return Unavailable("The server cannot sign anybody in right now.", status=status)
+    if status == 429 or (code or "").startswith("over_"):
+        return RateLimited("Too many attempts.", hint="Wait a little.", code=code, status=status)
+    if status is not None and status >= 500:
+        return Unavailable("The server cannot sign anybody in right now.", code=code, status=status)
+    if code in _SESSION_OVER or isinstance(error, auth.AuthSessionMissingError):
+        return SignInRequired("The session has ended.", hint="Sign in again.", code=code)
+    words, kind = (_SIGN_UP_CODES, SignUpFailed) if signing_up else (_SIGN_IN_CODES, SignInFailed)
+    what = "make the account" if signing_up else "sign in"
+    message = words.get(code or "", f"The server refused to {what}.")
+    return kind(message, code=code, status=status)
+
+
+def request_id(response: httpx.Response) -> str | None:
+    """Return the server's id of a request, as hosted Supabase and common proxies name it."""
+    for name in ("sb-request-id", "x-request-id", "cf-ray"):
+        if found := response.headers.get(name):
+            return str(found)
+    return None
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of a Retry-After header, which may also be a date."""
+    value = response.headers.get("retry-after")
+    if value is None:
+        return None
+    with suppress(ValueError):
+        return max(0.0, float(value))
+    with suppress(ValueError):
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
+    with suppress(ValueError):
+        return _OBJECT.validate_json(response.content)
+    return {}
