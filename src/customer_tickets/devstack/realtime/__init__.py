@@ -1,0 +1,7 @@
+"""The realtime server of the local stack: channels, broadcasts from the database, presence.
+
+Run it with `python -m customer_tickets.devstack.realtime`. It speaks what Supabase Realtime speaks,
+so that the ordinary clients work on it unchanged. Pure: `frames`, `tokens`, `joining`, `wal`,
+`presence`, `profile`, `limits`. With I/O, from the bottom up: `database`, `authorize`, `history`,
+`capture`, `hub`, `project`, `outbox`, `channel`, `join`, `socket`, `api`, `server`.
+"""

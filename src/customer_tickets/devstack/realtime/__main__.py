@@ -1,0 +1,58 @@
+"""`python -m customer_tickets.devstack.realtime`: the realtime server as a process of its own."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from aiohttp import web
+
+from customer_tickets.devstack.realtime.profile import profile_named
+from customer_tickets.devstack.realtime.project import Project
+from customer_tickets.devstack.realtime.server import make_app
+
+STOP_SECONDS = 0.3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="realtime", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--database-url", required=True, help="as a superuser of the project")
+    parser.add_argument(
+        "--jwt-secret-env", required=True, metavar="NAME", help="the variable that holds the secret"
+    )
+    parser.add_argument("--profile", choices=["fast", "faithful"], default="fast")
+    return parser.parse_args()
+
+
+async def _serve(arguments: argparse.Namespace, secret: str) -> None:
+    project = Project.connect(arguments.database_url, secret, profile_named(arguments.profile))
+    runner = web.AppRunner(
+        make_app(project), access_log=None, shutdown_timeout=STOP_SECONDS, handler_cancellation=True
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await runner.setup()
+    await web.TCPSite(runner, arguments.host, arguments.port).start()
+    await stop.wait()
+    await runner.cleanup()
+
+
+def main() -> int:
+    """Serve until asked to stop."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    arguments = _arguments()
+    secret = os.environ.get(arguments.jwt_secret_env)
+    if not secret:
+        print(f"the variable {arguments.jwt_secret_env} holds no secret", file=sys.stderr)  # noqa: T201
+        return 2
+    asyncio.run(_serve(arguments, secret))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
