@@ -1,19 +1,24 @@
 """Fixtures on real servers: a Postgres, a database per test, the whole stack, people."""
 
-import importlib
-import importlib.util
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from customer_tickets import migrate
+from customer_tickets.devstack import LocalStack
+from customer_tickets.devstack.people import insert_user
 from customer_tickets.devstack.postgres import TEMPLATE, Postgres
+from tcp_proxy import TcpProxy
 
 MIGRATED = "template_migrated"
+PASSWORD = "secret123"
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +37,8 @@ def postgres_server() -> Iterator[Postgres]:
 def migrated_template(postgres_server: Postgres) -> str:
     """The name of a database with every migration, to be cloned."""
     postgres_server.create_database(MIGRATED, TEMPLATE)
-    if importlib.util.find_spec("customer_tickets.migrate") is not None:
-        migrate = importlib.import_module("customer_tickets.migrate")
-        with psycopg.connect(postgres_server.dsn(MIGRATED)) as connection:
-            migrate.apply(connection)
+    with psycopg.connect(postgres_server.dsn(MIGRATED)) as connection:
+        migrate.apply(connection)
     return MIGRATED
 
 
@@ -46,3 +49,80 @@ def database(postgres_server: Postgres, migrated_template: str) -> Iterator[str]
     postgres_server.create_database(name, migrated_template)
     yield postgres_server.dsn(name)
     postgres_server.drop_database(name)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who can sign in."""
+
+    id: UUID
+    email: str
+    password: str
+    display_name: str
+
+
+@dataclass(frozen=True)
+class People:
+    """One organization and the people around it, nobody else's."""
+
+    organization_id: UUID
+    organization_name: str
+    ana: Person
+    """A customer."""
+    ben: Person
+    """Another customer: a stranger to ana's tickets."""
+    eva: Person
+    """An employee of the organization."""
+    admin: Person
+    """An admin of the organization."""
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    """The whole local stack, without seed and without realtime's real delays."""
+    with LocalStack.start() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def password_hash(stack: LocalStack) -> str:
+    """What the auth server stores of PASSWORD."""
+    return stack.hashed(PASSWORD)
+
+
+@pytest.fixture
+def people(stack: LocalStack, password_hash: str) -> People:
+    """An organization and four people of this test's own; row level security keeps tests apart."""
+    mark = uuid.uuid4().hex[:12]
+    with psycopg.connect(stack.database_url) as connection:
+
+        def person(name: str, role: str | None = None) -> Person:
+            email = f"{name}-{mark}@example.com"
+            user = insert_user(connection, email, password_hash, display_name=name.title())
+            if role is not None:
+                connection.execute(
+                    "update public.profiles set role = %s, org_id = %s where user_id = %s",
+                    [role, organization, user],
+                )
+            return Person(user, email, PASSWORD, name.title())
+
+        row = connection.execute(
+            "insert into public.organizations (name) values (%s) returning id", [f"Acme {mark}"]
+        ).fetchone()
+        assert row is not None
+        organization: UUID = row[0]
+        return People(
+            organization_id=organization,
+            organization_name=f"Acme {mark}",
+            ana=person("ana"),
+            ben=person("ben"),
+            eva=person("eva", "employee"),
+            admin=person("admin", "admin"),
+        )
+
+
+@pytest.fixture
+def proxy(stack: LocalStack) -> Iterator[TcpProxy]:
+    """A proxy of this test's own in front of the stack: connect to `proxy.url`."""
+    with TcpProxy(stack.port) as running:
+        yield running

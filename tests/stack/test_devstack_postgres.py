@@ -25,7 +25,7 @@ def test_postgres_is_no_superuser_but_may_do_what_migrations_do(database: str) -
         ).fetchone()
         assert row == (False, True, True, True, True)
         connection.execute("create table public.thing (id uuid references auth.users)")
-        connection.execute("create schema private")
+        connection.execute("create schema thingdom")
         connection.execute(
             "create trigger t after insert on auth.users for each row"
             " execute function suppress_redundant_updates_trigger()"

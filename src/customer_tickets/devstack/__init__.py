@@ -1,1 +1,241 @@
-"""The local Supabase: a whole stack on one machine, without Docker, for development and tests."""
+"""The local Supabase: a whole stack on one machine, without Docker, for development and tests.
+
+    with LocalStack.start() as stack:
+        client = supabase.create_client(stack.url, stack.publishable_key)
+
+Postgres, PostgREST and the auth implementation are the real ones; the gateway and the realtime
+server are written for this package, to the behaviour of hosted projects.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from uuid import UUID
+
+import psycopg
+
+from customer_tickets import migrate
+from customer_tickets.devstack import people
+from customer_tickets.devstack.folder import StackFolder
+from customer_tickets.devstack.keys import Keys
+from customer_tickets.devstack.npm import npm_parts
+from customer_tickets.devstack.parts import Parts, Ports
+from customer_tickets.devstack.people import Mail
+from customer_tickets.devstack.postgres import Postgres
+from customer_tickets.devstack.process import Child, StackError
+from customer_tickets.devstack.supervise import Supervisor
+
+__all__ = ["Child", "LocalStack", "Mail", "Postgres", "StackError"]
+
+_log = logging.getLogger(__name__)
+
+
+class LocalStack:
+    """A running stack; made by `start`, and a context manager that stops it.
+
+    `rest`, `auth`, `realtime` and `gateway` are its processes: each can be killed and started
+    again by itself. A part that dies by itself is reported (`reports`, the logger) and restarted.
+    """
+
+    rest: Child
+    auth: Child
+    realtime: Child
+    gateway: Child
+
+    def __init__(self, keys: Keys, ports: Ports, postgres: Postgres) -> None:
+        self._keys = keys
+        self._ports = ports
+        self.postgres = postgres
+        self.reports: list[str] = []
+        self._cleanup = ExitStack()
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        data: Path | None = None,
+        port: int | None = None,
+        seed: bool = False,
+        profile: Literal["fast", "faithful"] = "fast",
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Start every part and return when all are healthy.
+
+        Args:
+            data: a folder whose data, users and keys are kept; a temporary one when None.
+            port: the stack's one port on the loopback address; a free one when None.
+            seed: fill a new database with organizations, people and tickets.
+            profile: whether the realtime server has hosted projects' delays and limits
+                ("faithful") or none ("fast").
+            progress: is told, in words, what happens and which part died.
+
+        Raises:
+            StackError: a part cannot be had; the text says which, why and what to do.
+        """
+        say = progress or _log.debug
+        with ExitStack() as cleanup:
+            folder = StackFolder.kept(data) if data is not None else StackFolder.fresh()
+            cleanup.callback(folder.release)
+            keys = folder.keys()
+            npm = npm_parts(say)
+            say("Starting Postgres ...")
+            postgres = Postgres.start(folder.postgres, durable=data is not None)
+            cleanup.callback(postgres.stop)
+            ports = Ports.found(port)
+            stack = cls(keys, ports, postgres)
+            parts = Parts(folder.path, keys, ports, postgres, npm)
+            say("Starting PostgREST, auth, realtime and the gateway ...")
+            stack._start_parts(parts, profile, cleanup)
+            stack._migrate(seed=seed)
+            stack.rest.spawn()
+            for child in stack._children():
+                child.wait_healthy()
+            stack._supervise(say, cleanup)
+            stack._cleanup = cleanup.pop_all()
+        return stack
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<LocalStack {self.url}>"
+
+    @property
+    def url(self) -> str:
+        """The address that `create_client` wants."""
+        return f"http://127.0.0.1:{self._ports.gateway}"
+
+    @property
+    def port(self) -> int:
+        """The port of `url`."""
+        return self._ports.gateway
+
+    @property
+    def auth_port(self) -> int:
+        """The port of the auth part itself, behind the gateway."""
+        return self._ports.auth
+
+    @property
+    def publishable_key(self) -> str:
+        """The new-style key of applications (`sb_publishable_…`): role anon."""
+        return self._keys.publishable
+
+    @property
+    def secret_key(self) -> str:
+        """The new-style key of servers (`sb_secret_…`): role service_role, past every policy."""
+        return self._keys.secret
+
+    @property
+    def anon_key(self) -> str:
+        """The JWT key of applications: role anon."""
+        return self._keys.anon
+
+    @property
+    def service_role_key(self) -> str:
+        """The JWT key of servers: role service_role, past every policy."""
+        return self._keys.service_role
+
+    @property
+    def jwt_secret(self) -> str:
+        """The secret that tokens are signed with (HS256)."""
+        return self._keys.jwt_secret
+
+    @property
+    def database_url(self) -> str:
+        """The address of the stack's database, as `postgres`."""
+        return self.postgres.dsn()
+
+    def mint_token(
+        self, user_id: str | UUID, *, lifetime: float = 3600, email: str | None = None
+    ) -> str:
+        """Return an access token of this user, without a session; much faster than a sign-in.
+
+        Args:
+            user_id: the user, who need not exist.
+            lifetime: seconds until it expires; negative for one that has.
+            email: what the claim `email` says.
+        """
+        now = int(time.time())
+        return self._keys.sign(
+            {
+                "iss": f"{self.url}/auth/v1",
+                "sub": str(user_id),
+                "aud": "authenticated",
+                "role": "authenticated",
+                "email": email or "",
+                "phone": "",
+                "session_id": str(uuid.uuid4()),
+                "iat": now,
+                "exp": int(now + lifetime),
+                "app_metadata": {"provider": "email", "providers": ["email"]},
+                "user_metadata": {},
+                "is_anonymous": False,
+                "aal": "aal1",
+                "amr": [{"method": "password", "timestamp": now}],
+            }
+        )
+
+    def create_user(self, email: str, password: str, *, display_name: str | None = None) -> UUID:
+        """Make a user who can sign in, straight in the database; triggers fire as at a sign-up."""
+        password_hash = self.hashed(password)
+        with psycopg.connect(self.database_url) as connection:
+            return people.insert_user(connection, email, password_hash, display_name=display_name)
+
+    def hashed(self, password: str) -> str:
+        """Return what auth.users.encrypted_password holds for this password."""
+        return people.AuthControl(self._ports.auth, self._keys.control).hashed(password)
+
+    def mails(self, to: str) -> list[Mail]:
+        """Return the mails that the auth server sent to this address, oldest first."""
+        return people.AuthControl(self._ports.auth, self._keys.control).mails(to)
+
+    def stop(self) -> None:
+        """Stop every part, in reverse, and remove a temporary folder; nothing when stopped."""
+        self._cleanup.close()
+
+    def _children(self) -> list[Child]:
+        return [self.rest, self.auth, self.realtime, self.gateway]
+
+    def _start_parts(self, parts: Parts, profile: str, cleanup: ExitStack) -> None:
+        self.rest, self.auth = parts.rest(), parts.auth()
+        self.realtime, self.gateway = parts.realtime(profile), parts.gateway()
+        cleanup.callback(self._stop_parts)
+        # All at once; PostgREST reads the schema when it starts and waits for the migrations.
+        for child in (self.auth, self.realtime, self.gateway):
+            child.spawn()
+
+    def _stop_parts(self) -> None:
+        # The gateway first: nobody is answered by half a stack.
+        for child in reversed(self._children()):
+            child.ask_to_stop()
+        for child in reversed(self._children()):
+            child.stop()
+
+    def _migrate(self, *, seed: bool) -> None:
+        with psycopg.connect(self.database_url) as connection:
+            fresh = bool(migrate.apply(connection))
+            connection.commit()
+            if seed and fresh:
+                connection.execute(migrate.seed().encode())
+
+    def _supervise(self, say: Callable[[str], None], cleanup: ExitStack) -> None:
+        def report(words: str) -> None:
+            self.reports.append(words)
+            _log.warning("%s", words)
+            say(words)
+
+        supervisor = Supervisor([self.postgres.child, *self._children()], report)
+        cleanup.callback(supervisor.stop)

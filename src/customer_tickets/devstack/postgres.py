@@ -86,7 +86,7 @@ class Postgres:
         if not ready.exists():
             _make_cluster(folder, data, programs, user)
         else:
-            _end_orphan(data)
+            end_orphan(data)
         password = (folder / "password").read_text()
         settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
         port = port or free_port()
@@ -119,6 +119,10 @@ class Postgres:
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the address of a database, with the password of one of the server's logins."""
         return f"postgresql://{user}:{self._password}@{self.host}:{self.port}/{database}"
+
+    def dsn_without_password(self, user: str) -> tuple[str, str]:
+        """Return the address of database `postgres` and the password, for PGPASSWORD."""
+        return f"postgresql://{user}@{self.host}:{self.port}/postgres", self._password
 
     def create_database(self, name: str, template: str = TEMPLATE) -> None:
         """Clone a database that nobody is connected to; the clone belongs to `postgres`."""
@@ -222,15 +226,16 @@ def _server(
         command += ["-c", f"{name}={value}"]
 
     def healthy() -> bool:
-        # The last word of the file's eighth line; cheaper than a refused connection in the log.
+        # The server writes there how far it is; a refused connection would litter the log.
         try:
             lines = (data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[7].strip() == "ready" and lines[3] == str(port)
+        # The first line tells a killed server's file from this one's.
+        return len(lines) >= 8 and lines[0] == str(child.pid) and lines[7].strip() == "ready"
 
     # INT is Postgres's "end the sessions and shut down"; TERM would wait for them.
-    return Child(
+    child = Child(
         "Postgres",
         command,
         log=folder / "postgres.log",
@@ -240,9 +245,10 @@ def _server(
         stop_signal=signal.SIGINT,
         death_signal=signal.SIGINT,
     )
+    return child
 
 
-def _end_orphan(data: Path) -> None:
+def end_orphan(data: Path) -> None:
     """End a server of this folder that a killed stack has left, and remove a stale lock file."""
     lock = data / "postmaster.pid"
     try:

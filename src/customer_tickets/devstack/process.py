@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,7 @@ class Child:
         self._death_signal = death_signal
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def __repr__(self) -> str:
         state = f"pid {self.pid}" if self.running else "not running"
@@ -123,10 +125,11 @@ class Child:
 
     def spawn(self) -> None:
         """Start without waiting; nothing happens when it runs already."""
-        if self.running:
-            return
-        self.wanted = True
-        self._process = _forker.submit(self._fork).result()
+        # A supervisor may want the same at the same time.
+        with self._starting:
+            if not self.running:
+                self._process = _forker.submit(self._fork).result()
+            self.wanted = True
 
     def wait_healthy(self, timeout: float = 30.0) -> None:
         """Wait until it is healthy; raises StackError, and stops it, when that cannot be."""

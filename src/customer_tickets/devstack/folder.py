@@ -1,0 +1,99 @@
+"""The folder of one stack: locked while it runs, and swept when its owner was killed."""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from customer_tickets.devstack.keys import Keys
+from customer_tickets.devstack.postgres import end_orphan
+from customer_tickets.devstack.process import StackError
+
+_PREFIX = "customer-tickets-"
+
+
+class StackFolder:
+    """A folder that no other stack can use until `release`.
+
+    `path` holds the keys, the parts' logs and the Postgres folder.
+    """
+
+    def __init__(self, path: Path, lock: int, *, temporary: bool) -> None:
+        self.path = path
+        self.temporary = temporary
+        self._lock = lock
+
+    @property
+    def postgres(self) -> Path:
+        """The folder of the Postgres server."""
+        return self.path / "postgres"
+
+    @classmethod
+    def kept(cls, path: Path) -> Self:
+        """Take a folder whose data stays; raises StackError when another stack runs on it."""
+        path = path.resolve()
+        try:
+            path.mkdir(mode=0o711, parents=True, exist_ok=True)
+            return cls(path, _locked(path), temporary=False)
+        except BlockingIOError:
+            raise StackError(
+                f"Another local stack is running on {path}: stop it, or choose another folder."
+            ) from None
+        except OSError as error:
+            raise StackError(f"The data folder {path} cannot be used: {error.strerror}.") from None
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Make a temporary folder, after removing what killed stacks have left of theirs."""
+        for stale in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            _sweep(stale)
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        # Enterable, not readable: Postgres may run as another user below it.
+        path.chmod(0o711)
+        return cls(path, _locked(path), temporary=True)
+
+    def keys(self) -> Keys:
+        """Return the folder's keys, made at its first start."""
+        file = self.path / "keys.json"
+        if not file.exists():
+            aside = file.with_suffix(".new")
+            aside.touch(mode=0o600)
+            aside.write_text(json.dumps(Keys.made_now().to_dict()))
+            aside.replace(file)
+        return Keys(**json.loads(file.read_text()))
+
+    def release(self) -> None:
+        """Let others use the folder; a temporary one is removed."""
+        if self.temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _locked(path: Path) -> int:
+    """Lock the folder for the life of this process, however that ends; BlockingIOError if taken.
+
+    The folder itself is locked, so there is no moment at which it exists without its lock file.
+    """
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _sweep(path: Path) -> None:
+    """Remove a temporary folder of ours that nobody holds; anything else is left alone."""
+    try:
+        if path.stat().st_uid != os.geteuid() or not (path / "keys.json").exists():
+            return
+        lock = _locked(path)
+    except OSError:
+        return
+    end_orphan(path / "postgres" / "data")
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(lock)

@@ -1,0 +1,137 @@
+"""How each part of the stack is started: its command line, its settings, when it is healthy."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from customer_tickets.devstack.keys import Keys
+from customer_tickets.devstack.npm import NpmParts
+from customer_tickets.devstack.postgres import Postgres
+from customer_tickets.devstack.process import Child, answers, free_port
+
+# The most rows one request gets, as on hosted projects.
+_MAX_ROWS = 1000
+_TOKEN_LIFETIME = 3600
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback port of each part."""
+
+    gateway: int
+    rest: int
+    rest_admin: int
+    auth: int
+    realtime: int
+
+    @classmethod
+    def found(cls, gateway: int | None) -> "Ports":
+        """Return ports that are free now."""
+        return cls(gateway or free_port(), free_port(), free_port(), free_port(), free_port())
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes the parts of one stack; none of them is started here."""
+
+    folder: Path
+    keys: Keys
+    ports: Ports
+    postgres: Postgres
+    npm: NpmParts
+
+    def rest(self) -> Child:
+        """PostgREST, with a hosted project's settings."""
+        settings = {
+            "DB_URI": self.postgres.dsn(user="authenticator"),
+            "DB_SCHEMAS": "public",
+            "DB_ANON_ROLE": "anon",
+            "DB_EXTRA_SEARCH_PATH": "public,extensions",
+            "DB_MAX_ROWS": str(_MAX_ROWS),
+            "DB_POOL": "10",
+            "DB_CHANNEL": "pgrst",
+            "DB_CHANNEL_ENABLED": "true",
+            "DB_USE_LEGACY_GUCS": "false",
+            "JWT_SECRET": self.keys.jwt_secret,
+            "SERVER_HOST": "127.0.0.1",
+            "SERVER_PORT": str(self.ports.rest),
+            "ADMIN_SERVER_PORT": str(self.ports.rest_admin),
+            # Warnings name tables, not rows.
+            "LOG_LEVEL": "warn",
+        }
+        return self._child(
+            "PostgREST",
+            [self.npm.postgrest()],
+            {f"PGRST_{name}": value for name, value in settings.items()},
+            (self.ports.rest_admin, "/ready"),
+        )
+
+    def auth(self) -> Child:
+        """Supabase's auth implementation in Node."""
+        settings = {
+            "AUTH_PORT": str(self.ports.auth),
+            "DATABASE_URL": self.postgres.dsn(user="supabase_auth_admin"),
+            "JWT_SECRET": self.keys.jwt_secret,
+            "CONTROL_KEY": self.keys.control,
+            "API_URL": f"http://127.0.0.1:{self.ports.gateway}",
+            "TOKEN_LIFETIME": str(_TOKEN_LIFETIME),
+            "LITE_TELEMETRY": "0",
+            "DO_NOT_TRACK": "1",
+        }
+        command = [self.npm.node, str(self.npm.script("auth.mjs"))]
+        return self._child("auth", command, settings, (self.ports.auth, "/health"))
+
+    def realtime(self, profile: str) -> Child:
+        """The realtime server."""
+        # Every user of the machine can read a command line, so the password is not in it.
+        url, password = self.postgres.dsn_without_password(user="supabase_admin")
+        command = [
+            *_module("customer_tickets.devstack.realtime"),
+            *("--port", str(self.ports.realtime)),
+            *("--database-url", url),
+            *("--jwt-secret-env", "REALTIME_JWT_SECRET"),
+            *("--profile", profile),
+        ]
+        settings = {"REALTIME_JWT_SECRET": self.keys.jwt_secret, "PGPASSWORD": password}
+        return self._child("realtime", command, settings, (self.ports.realtime, "/health"))
+
+    def gateway(self) -> Child:
+        """The one address."""
+        routes = [
+            ("/rest/v1/", "REST", self.ports.rest, "/"),
+            ("/auth/v1/", "auth", self.ports.auth, "/auth/v1/"),
+            ("/realtime/v1/api/", "realtime", self.ports.realtime, "/api/"),
+            ("/realtime/v1/", "realtime", self.ports.realtime, "/socket/"),
+        ]
+        settings = {"keys": self.keys.to_dict(), "routes": routes, "port": self.ports.gateway}
+        return self._child(
+            "gateway",
+            _module("customer_tickets.devstack.gateway"),
+            {"GATEWAY_SETTINGS": json.dumps(settings)},
+            (self.ports.gateway, "/health"),
+        )
+
+    def _child(
+        self,
+        name: str,
+        command: list[str],
+        settings: Mapping[str, str],
+        health: tuple[int, str],
+    ) -> Child:
+        return Child(
+            name,
+            command,
+            log=self.folder / f"{name.lower()}.log",
+            healthy=lambda: answers(*health),
+            # Nothing of the user's own environment decides how a part behaves.
+            environment={"PATH": os.environ.get("PATH", os.defpath), **settings},
+            stop_signal=signal.SIGTERM,
+        )
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-P", str(Path(__file__).with_name("bare.py")), name]
