@@ -9,7 +9,6 @@ server are written for this package, to the behaviour of hosted projects.
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -177,7 +176,6 @@ class LocalStack:
                 "role": "authenticated",
                 "email": email or "",
                 "phone": "",
-                "session_id": str(uuid.uuid4()),
                 "iat": now,
                 "exp": int(now + lifetime),
                 "app_metadata": {"provider": "email", "providers": ["email"]},
