@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictStr,
     ValidationError,
 )
 
@@ -35,6 +36,9 @@ class Frozen(BaseModel):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, getattr(self, name)) for name in self._shown]
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class Organization(Frozen):
@@ -171,8 +175,8 @@ class NewTicket(Frozen):
     """What a ticket needs to be created."""
 
     id: UUID
-    subject: Annotated[str, AfterValidator(_stripped), Field(max_length=200)]
-    description: Annotated[str, AfterValidator(_printable), Field(max_length=20_000)]
+    subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)]
+    description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)]
     handling_org_id: UUID
     priority: Priority
 
@@ -181,15 +185,15 @@ class NewMessage(Frozen):
     """What a message needs to be sent."""
 
     id: UUID
-    body: Annotated[str, AfterValidator(_not_blank), Field(max_length=20_000)]
+    body: Annotated[StrictStr, AfterValidator(_not_blank), Field(max_length=20_000)]
     reply_to: UUID | None
 
 
 class TicketChange(Frozen):
     """What can be changed in an own open ticket; None leaves a field as it is."""
 
-    subject: Annotated[str, AfterValidator(_stripped), Field(max_length=200)] | None
-    description: Annotated[str, AfterValidator(_printable), Field(max_length=20_000)] | None
+    subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
+    description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)] | None
     priority: Priority | None
 
 
@@ -197,7 +201,7 @@ class Closing(Frozen):
     """Why a ticket is closed, if the customer says so."""
 
     request_id: UUID
-    reason: Annotated[str, AfterValidator(_printable), Field(max_length=1_000)] | None
+    reason: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=1_000)] | None
 
 
 _Input = TypeVar("_Input", bound=BaseModel)

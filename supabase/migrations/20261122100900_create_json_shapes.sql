@@ -111,15 +111,18 @@ begin
 end
 $$;
 
--- A ticket as it stands, with the one event that a call made (or made when it was first called).
+-- A ticket as it stands and what may be done with it, with the one event that a call made (or made
+-- when it was first called).
 create function private.change_json(ticket_id uuid, seq bigint) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
+declare
+  ticket public.tickets;
 begin
+  select t.* into ticket from public.tickets t where t.id = change_json.ticket_id;
   return jsonb_build_object(
-    'ticket', (
-      select private.ticket_json(t) from public.tickets t where t.id = change_json.ticket_id
-    ),
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
     'event', (
       select private.event_json(e) from public.ticket_events e
       where e.ticket_id = change_json.ticket_id and e.seq = change_json.seq

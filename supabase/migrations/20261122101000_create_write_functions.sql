@@ -83,6 +83,7 @@ declare
   me constant uuid := private.require_user();
   problems jsonb := '[]';
   message public.ticket_messages;
+  ticket public.tickets;
 begin
   -- The lock first: from here on nobody else writes in this ticket, so what is found stays true.
   perform private.lock_ticket(send_message.ticket_id);
@@ -119,11 +120,11 @@ begin
   ) then
     perform private.refuse_used_id('id');
   end if;
+  select t.* into ticket from public.tickets t where t.id = send_message.ticket_id;
   return jsonb_build_object(
     'message', private.message_json(message),
-    'ticket', (
-      select private.ticket_json(t) from public.tickets t where t.id = send_message.ticket_id
-    )
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket)
   );
 end
 $$;
