@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ._connection import Connection
 from ._errors import FieldError, InvalidInput
 from ._keys import checked_key, checked_url
-from ._live.socket import Socket
+from ._live.line import Line
 from ._models import (
     Counts,
     NewTicket,
@@ -54,7 +54,7 @@ class AsyncCustomerTickets:
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0))
         self._session = Session(url, key, self._http, timeout=timeout)
         self._connection = Connection(url, key, self._session, self._http, timeout=timeout)
-        self._socket = Socket(url, key, self._session)
+        self._line = Line(url, key, self._session)
         self._organizations = AsyncOrganizations(self._connection)
 
     @classmethod
@@ -88,7 +88,7 @@ class AsyncCustomerTickets:
 
     async def aclose(self) -> None:
         """Close all connections; feeds end. The session stays valid on the server."""
-        await self._socket.aclose()
+        await self._line.aclose()
         await self._http.aclose()
 
     @property
@@ -248,9 +248,9 @@ class AsyncCustomerTickets:
             ticket_id = _UUID.validate_python(tickets.ticket_id(ticket))
         except ValidationError:
             raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None
-        return await open_thread(self._connection, self._socket, ticket_id)
+        return await open_thread(self._connection, self._line, ticket_id)
 
     async def _change_user(self) -> None:
         # The server would go on delivering to a websocket that it let in as somebody else.
-        await self._socket.aclose()
+        await self._line.aclose()
         self._organizations.forget()

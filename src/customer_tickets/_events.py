@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import AliasPath, Discriminator, Field, Tag
 
 from ._errors import CustomerTicketsError
-from ._models import Message, Role, Status, Frozen
+from ._models import Frozen, Message, Role, Status
 
 
 class _Event(Frozen):
@@ -123,12 +123,13 @@ class FeedStopped:
 _KINDS = frozenset({"created", "message", "edited", "status", "assigned", "closed", "reopened"})
 
 
-def _tag(row: Any) -> str:
-    kind = str(row["kind"] if isinstance(row, dict) else row.kind)
+def _tag(row: dict[str, Any] | TicketEvent) -> str:
+    if not isinstance(row, dict):
+        return row.kind
     # A message event without its message (deleted by the server's owner) is still an event.
-    if kind == "message" and isinstance(row, dict) and row["message"] is None:
+    if row["kind"] not in _KINDS or (row["kind"] == "message" and row["message"] is None):
         return "other"
-    return kind if kind in _KINDS else "other"
+    return str(row["kind"])
 
 
 TicketEvent = (

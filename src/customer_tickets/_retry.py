@@ -40,7 +40,7 @@ def wait_before(error: BaseException | None, *, attempt: int, dice: float) -> fl
     """
     if isinstance(error, RateLimited) and error.retry_after is not None:
         return error.retry_after + dice * FIRST_WAIT
-    return dice * min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
+    return dice * min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt - 1, 10))
 
 
 class _MayRepeat(retry_base):

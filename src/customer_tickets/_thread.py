@@ -12,7 +12,7 @@ from ._connection import Connection
 from ._errors import Unavailable
 from ._events import ParsedEvent, TicketEvent
 from ._live.feed import AsyncTicketFeed
-from ._live.socket import Socket
+from ._live.line import Line
 from ._models import (
     Closing,
     Message,
@@ -44,9 +44,9 @@ _ANSWER = TypeAdapter(_Answer)
 _EVENTS = TypeAdapter(tuple[ParsedEvent, ...])
 
 
-async def open_thread(connection: Connection, socket: Socket, ticket_id: UUID) -> AsyncTicketThread:
+async def open_thread(connection: Connection, line: Line, ticket_id: UUID) -> AsyncTicketThread:
     """Read a thread in one request."""
-    return AsyncTicketThread(connection, socket, await _read(connection, ticket_id))
+    return AsyncTicketThread(connection, line, await _read(connection, ticket_id))
 
 
 async def _read(connection: Connection, ticket_id: UUID) -> ThreadView:
@@ -65,9 +65,9 @@ class AsyncTicketThread:
     What it shows changes with `refresh`, with own writes, and while a live feed of it is read.
     """
 
-    def __init__(self, connection: Connection, socket: Socket, view: ThreadView) -> None:
+    def __init__(self, connection: Connection, line: Line, view: ThreadView) -> None:
         self._connection = connection
-        self._socket = socket
+        self._line = line
         self._view = view
 
     def __repr__(self) -> str:
@@ -203,7 +203,7 @@ class AsyncTicketThread:
         return AsyncTicketFeed(
             self.ticket.id,
             self._view.read_to if after is None else after,
-            socket=self._socket,
+            line=self._line,
             fetch=self._fetch,
             check_every=check_every,
             poll_every=poll_every,

@@ -88,3 +88,45 @@ class Bell:
             return False
         self._signal.clear()
         return True
+
+
+class Topics:
+    """Who listens to what.
+
+    Attributes:
+        wanted: the topics somebody listens to.
+        changed: set whenever that may have changed.
+    """
+
+    def __init__(self) -> None:
+        self.wanted: dict[str, set[Bell]] = {}
+        self.changed = asyncio.Event()
+
+    def add(self, topic: str) -> Bell:
+        """Hang up a new bell for a topic."""
+        bell = Bell(topic)
+        self.wanted.setdefault(topic, set()).add(bell)
+        self.changed.set()
+        return bell
+
+    def remove(self, bell: Bell) -> None:
+        """Take a bell down; it may be down already."""
+        bells = self.wanted.get(bell.topic, set())
+        bells.discard(bell)
+        if not bells:
+            self.drop(bell.topic)
+
+    def drop(self, topic: str) -> None:
+        """Want a topic no more, whoever listens."""
+        self.wanted.pop(topic, None)
+        self.changed.set()
+
+    def clear(self) -> None:
+        """Want nothing more."""
+        self.wanted.clear()
+        self.changed.set()
+
+    def bells(self, topic: str | None = None) -> list[Bell]:
+        """Return the bells of one topic, or all."""
+        chosen = self.wanted.values() if topic is None else [self.wanted.get(topic, set())]
+        return [bell for bells in chosen for bell in bells]

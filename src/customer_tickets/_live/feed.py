@@ -18,8 +18,8 @@ from uuid import UUID
 from .._errors import CustomerTicketsError, NotFound, SignInRequired, Unavailable, UnexpectedAnswer
 from .._events import FeedStopped, StopReason, TicketEvent
 from .bell import Bell
+from .line import Line
 from .recovery import Hole, Recovery
-from .socket import Socket
 
 Fetch = Callable[[int], Awaitable[tuple[Sequence[TicketEvent], int]]]
 
@@ -51,14 +51,14 @@ class AsyncTicketFeed:
         ticket_id: UUID,
         after: int,
         *,
-        socket: Socket,
+        line: Line,
         fetch: Fetch,
         check_every: float,
         poll_every: float,
     ) -> None:
         self.last_seq = after
         self._topic = f"ticket:{ticket_id}"
-        self._socket = socket
+        self._line = line
         self._fetch = fetch
         self._check_every = check_every
         self._poll_every = poll_every
@@ -69,7 +69,7 @@ class AsyncTicketFeed:
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._bell = self._socket.listen(self._topic)
+        self._bell = self._line.listen(self._topic)
         return self
 
     async def __aexit__(
@@ -84,7 +84,7 @@ class AsyncTicketFeed:
         """Stop listening; closing twice is fine."""
         self._closed = True
         if self._bell is not None:
-            self._socket.leave(self._bell)
+            self._line.leave(self._bell)
             self._bell.close()
 
     @property
@@ -193,4 +193,4 @@ class AsyncTicketFeed:
         last = self._recovery.last
         self._ready.append(FeedStopped(reason=reason, after_seq=last, error=error))
         if self._bell is not None:
-            self._socket.leave(self._bell)
+            self._line.leave(self._bell)

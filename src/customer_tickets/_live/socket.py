@@ -1,4 +1,4 @@
-"""One websocket for a client, thrown away and made anew on any trouble.
+"""One websocket, from its connection to its first trouble.
 
 The only file that knows the `realtime` package. Its own reconnection gives up, resurrects dead
 channels and goes deaf while it says "joined"; so a client is used for as long as everything is
@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
-import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,11 +19,9 @@ from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscrib
 from realtime.message import Message, ServerMessage
 from realtime.types import ChannelEvents, RealtimeChannelOptions
 
-from .._errors import CustomerTicketsError
 from .._session import Session
-from .bell import Bell
+from .bell import Topics
 
-_log = logging.getLogger("customer_tickets.live")
 # The package logs each failed attempt as an error; without a handler Python prints those.
 logging.getLogger("realtime").addHandler(logging.NullHandler())
 
@@ -40,87 +37,22 @@ _FATAL = (
 )
 
 
-class _Trouble(Exception):
-    """The connection is not worth keeping."""
+@dataclass(frozen=True)
+class Pace:
+    """How long things may take, in seconds."""
+
+    first_wait: float = 0.25
+    longest_wait: float = 5.0
+    stable_after: float = 10.0
+    connect_within: float = 10.0
+    join_within: float = 20.0
+    beat_every: float = 4.0
+    beat_within: float = 4.0
+    flow_within: float = 3.0
 
 
-class Socket:
-    """The client's only websocket: topics are joined when first wanted and left when last dropped.
-
-    The class attributes are seconds; a subclass of a test may make them shorter.
-    """
-
-    first_wait = 0.25
-    longest_wait = 5.0
-    stable_after = 10.0
-    connect_within = 10.0
-    join_within = 20.0
-    beat_every = 4.0
-    beat_within = 4.0
-    flow_within = 3.0
-
-    def __init__(self, url: str, key: str, session: Session) -> None:
-        self.url = f"{url}/realtime/v1"
-        self.key = key
-        self.session = session
-        self.topics: dict[str, set[Bell]] = {}
-        self.changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def listen(self, topic: str) -> Bell:
-        """Start listening to a topic; give the bell back to `leave`."""
-        bell = Bell(topic)
-        self.topics.setdefault(topic, set()).add(bell)
-        self.changed.set()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._supervise(), name="customer_tickets.live")
-        return bell
-
-    def leave(self, bell: Bell) -> None:
-        """Stop listening; the last one to leave a topic closes it."""
-        bells = self.topics.get(bell.topic, set())
-        bells.discard(bell)
-        if not bells:
-            self.topics.pop(bell.topic, None)
-        self.changed.set()
-
-    def bells(self, topic: str | None = None) -> list[Bell]:
-        """Return the bells of one topic, or all."""
-        chosen = self.topics.values() if topic is None else [self.topics.get(topic, set())]
-        return [bell for bells in chosen for bell in bells]
-
-    async def aclose(self) -> None:
-        """Hang up for good: nothing is delivered to any bell after this."""
-        for bell in self.bells():
-            bell.close()
-        self.topics.clear()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _supervise(self) -> None:
-        failures = 0
-        while self.topics:
-            wire = _Wire(self)
-            started = time.monotonic()
-            try:
-                await wire.run()
-            except (_Trouble, OSError, TimeoutError, CustomerTicketsError) as error:
-                _log.debug("websocket down: %s", _reason(error))
-            except Exception as error:  # noqa: BLE001 - whatever the packages raise, it is over
-                _log.debug("websocket failed: %s", type(error).__name__)
-            finally:
-                for bell in self.bells():
-                    bell.fail()
-                await wire.discard()
-            if not self.topics:
-                return
-            # Only a connection that lasted proves that connecting is worth doing at once.
-            failures = 0 if time.monotonic() - started > self.stable_after else failures + 1
-            ceiling = min(self.longest_wait, self.first_wait * 2.0 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - jitter, not a secret
+class Trouble(Exception):
+    """The connection is not worth keeping; the text says why, without any customer's data."""
 
 
 class _Client(AsyncRealtimeClient):
@@ -128,16 +60,13 @@ class _Client(AsyncRealtimeClient):
 
     async def hang_up(self) -> None:
         connection = self._ws_connection
-        tasks = (self._listen_task, self._heartbeat_task)
-        with suppress(Exception):
-            # A half-open connection would take ten seconds to close politely.
-            async with asyncio.timeout(0.5):
-                await self.close()
         if connection is not None:
+            with suppress(Exception):
+                # A half-open connection would take ten seconds to close politely.
+                async with asyncio.timeout(0.5):
+                    await connection.close()
             connection.transport.abort()
-        for task in tasks:
-            if task is not None:
-                task.cancel()
+        await self.close()
 
 
 class _Heartbeats(AsyncRealtimeChannel):
@@ -151,37 +80,39 @@ class _Heartbeats(AsyncRealtimeChannel):
         self.answered.set()
 
 
-class _Wire:
-    """One realtime client from its connection to its first trouble."""
+class Socket:
+    """One realtime client: topics are joined when first wanted and left when last dropped."""
 
-    def __init__(self, socket: Socket) -> None:
-        self._socket = socket
+    def __init__(self, url: str, key: str, session: Session, topics: Topics, pace: Pace) -> None:
+        self._session = session
+        self._topics = topics
+        self._pace = pace
         self._client = _Client(
-            socket.url,
-            socket.key,
+            f"{url}/realtime/v1",
+            key,
             auto_reconnect=False,
             max_retries=1,
-            timeout=int(socket.join_within),
+            timeout=int(pace.join_within),
         )
         self._joins: dict[str, asyncio.Task[None]] = {}
         self._channels: dict[str, AsyncRealtimeChannel] = {}
-        self._trouble: _Trouble | None = None
+        self._trouble: Trouble | None = None
         self._flowing: set[str] = set()
         self._token = ""
         self._dead = False
 
     async def run(self) -> None:
         """Connect, join what is wanted, keep it alive; return when nothing is wanted any more."""
-        self._token = self._client.access_token = await self._socket.session.token()
-        async with asyncio.timeout(self._socket.connect_within):
+        self._token = self._client.access_token = await self._session.token()
+        async with asyncio.timeout(self._pace.connect_within):
             await self._client.connect()
         beating = asyncio.create_task(self._beat())
         beating.add_done_callback(self._note_end)
         try:
-            while self._socket.topics:
-                self._socket.changed.clear()
+            while self._topics.wanted:
+                self._topics.changed.clear()
                 await self._follow_topics()
-                await self._socket.changed.wait()
+                await self._topics.changed.wait()
                 if self._trouble is not None:
                     raise self._trouble
         finally:
@@ -197,7 +128,7 @@ class _Wire:
         await self._client.hang_up()
 
     async def _follow_topics(self) -> None:
-        wanted = self._socket.topics
+        wanted = self._topics.wanted
         for topic in [topic for topic in self._channels if topic not in wanted]:
             channel = self._channels.pop(topic)
             self._flowing.discard(topic)
@@ -221,23 +152,23 @@ class _Wire:
         self._channels[topic] = channel
         channel.on_broadcast("event", lambda message: self._ring(topic, message))
         channel.on_system(lambda _: self._flow(topic))
-        async with asyncio.timeout(self._socket.join_within):
+        async with asyncio.timeout(self._pace.join_within):
             await channel.subscribe(lambda state, error: self._turn(topic, channel, state, error))
         if channel.is_joined:
             self._greet(topic)
             # A server that does not know `replication_ready` never says it: then time decides.
-            asyncio.get_running_loop().call_later(self._socket.flow_within, self._flow, topic)
+            asyncio.get_running_loop().call_later(self._pace.flow_within, self._flow, topic)
 
     def _joined(self, topic: str, task: asyncio.Task[None]) -> None:
         self._joins.pop(topic, None)
         self._note_end(task)
-        self._socket.changed.set()
+        self._topics.changed.set()
 
     def _greet(self, topic: str) -> None:
         """Tell those who listen to a joined topic and do not know it yet."""
         if self._dead or not self._channels[topic].is_joined:
             return
-        for bell in self._socket.bells(topic):
+        for bell in self._topics.bells(topic):
             if not bell.joined:
                 bell.join()
                 if topic in self._flowing:
@@ -260,10 +191,10 @@ class _Wire:
         if reason.startswith(_FATAL):
             _silence(channel)
             self._client.channels.pop(channel.topic, None)
-            for bell in self._socket.bells(topic):
+            for bell in self._topics.bells(topic):
                 bell.refuse(reason)
             # Others may ask for the topic later, with more luck; this one is not asked again.
-            self._socket.topics.pop(topic, None)
+            self._topics.drop(topic)
             self._channels.pop(topic, None)
         else:
             self._fail(f"{state.value} {reason}")
@@ -271,14 +202,14 @@ class _Wire:
     def _ring(self, topic: str, message: Any) -> None:
         seq = message["payload"].get("seq")
         if not self._dead and isinstance(seq, int):
-            for bell in self._socket.bells(topic):
+            for bell in self._topics.bells(topic):
                 bell.ring(seq)
 
     def _flow(self, topic: str) -> None:
         if self._dead or topic not in self._channels:
             return
         self._flowing.add(topic)
-        for bell in self._socket.bells(topic):
+        for bell in self._topics.bells(topic):
             if bell.joined and not bell.ready:
                 bell.flows()
 
@@ -286,12 +217,12 @@ class _Wire:
         heartbeats = _Heartbeats(self._client)
         self._client.channels["phoenix"] = heartbeats
         while True:
-            fresh = self._socket.session.seconds_fresh()
-            await asyncio.sleep(max(0.1, min(self._socket.beat_every, fresh)))
+            fresh = self._session.seconds_fresh()
+            await asyncio.sleep(max(0.1, min(self._pace.beat_every, fresh)))
             await self._push_token()
             heartbeats.answered.clear()
             # A join holds the server's side of the socket, a failing one for five seconds.
-            within = self._socket.join_within if self._joining() else self._socket.beat_within
+            within = self._pace.join_within if self._joining() else self._pace.beat_within
             try:
                 async with asyncio.timeout(within):
                     await self._client.send(
@@ -301,13 +232,13 @@ class _Wire:
                     )
                     await heartbeats.answered.wait()
             except TimeoutError:
-                raise _Trouble("no answer to a heartbeat") from None
+                raise Trouble("no answer to a heartbeat") from None
 
     def _joining(self) -> bool:
         return any(channel.is_joining for channel in self._channels.values())
 
     async def _push_token(self) -> None:
-        token = await self._socket.session.token()
+        token = await self._session.token()
         if token == self._token:
             return
         self._token = self._client.access_token = token
@@ -322,12 +253,12 @@ class _Wire:
             return
         error = task.exception()
         if error is not None:
-            self._fail(_reason(error))
+            self._fail(reason(error))
 
     def _fail(self, reason: str) -> None:
         if self._trouble is None:
-            self._trouble = _Trouble(reason)
-            self._socket.changed.set()
+            self._trouble = Trouble(reason)
+            self._topics.changed.set()
 
 
 def _options() -> RealtimeChannelOptions:
@@ -358,5 +289,5 @@ def _server_reason(error: Exception | None) -> str:
         return type(error).__name__
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, _Trouble) else type(error).__name__
+def reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, Trouble) else type(error).__name__

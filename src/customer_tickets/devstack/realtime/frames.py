@@ -18,6 +18,7 @@ __all__ = [
     "Version1",
     "Version2",
     "Wire",
+    "as_list",
     "as_object",
     "codec_for",
     "parse_json",
@@ -47,6 +48,11 @@ def to_json(value: object) -> str:
 def as_object(value: object) -> dict[str, object] | None:
     """The value as a JSON object, or None if it is something else."""
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def as_list(value: object) -> list[object] | None:
+    """The value as a JSON array, or None if it is something else."""
+    return cast("list[object]", value) if isinstance(value, list) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +213,10 @@ class Version2:
         if binary:
             return _decode_user_push(data if isinstance(data, bytes) else data.encode())
         try:
-            message = parse_json(data)
+            parts = as_list(parse_json(data))
         except ValueError:
             return None
-        if not isinstance(message, list):
-            return None
-        parts = cast("list[object]", message)
-        if len(parts) != 5:
+        if parts is None or len(parts) != 5:
             return None
         return _frame(
             dict(zip(("join_ref", "ref", "topic", "event", "payload"), parts, strict=True))

@@ -2,10 +2,10 @@
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Literal, TypeGuard, cast
+from typing import Literal, TypeGuard
 from uuid import uuid1
 
-from customer_tickets.devstack.realtime.frames import as_object, to_json
+from customer_tickets.devstack.realtime.frames import as_list, as_object, to_json
 
 __all__ = ["JoinRefused", "JoinRequest", "Replay", "read_join", "topic_name"]
 
@@ -97,9 +97,7 @@ def _is_integer(value: object) -> TypeGuard[int]:
 
 
 def _changes(value: object) -> list[dict[str, object]]:
-    if not isinstance(value, list):
-        return []
-    entries = [as_object(entry) for entry in cast("list[object]", value)]
+    entries = [as_object(entry) for entry in as_list(value) or []]
     return [
         {**entry, "id": zlib.crc32(to_json(sorted(entry.items())).encode())}
         for entry in entries

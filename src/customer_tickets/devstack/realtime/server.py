@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 from aiohttp import web
 
+from customer_tickets.devstack.realtime.api import MAX_BODY, Api
 from customer_tickets.devstack.realtime.database import DatabaseTrouble
 from customer_tickets.devstack.realtime.frames import codec_for
 from customer_tickets.devstack.realtime.partitions import keep_partitions, seconds_to_next_day
@@ -34,6 +35,7 @@ SERVER = web.AppKey("server", Server)
 
 # Directly, and as a gateway that keeps its own paths passes them on.
 SOCKET_PATHS = ("/socket/websocket", "/realtime/v1/websocket")
+API_PATHS = ("/api", "/realtime/v1/api")
 PARTITION_RETRY = 1.0
 # A client that does not answer a close is not waited for any longer.
 CLOSE_SECONDS = 0.3
@@ -41,10 +43,12 @@ CLOSE_SECONDS = 0.3
 
 def make_app(project: Project) -> web.Application:
     """The whole server; it starts its background work with the application and ends it with it."""
-    app = web.Application()
+    app = web.Application(client_max_size=MAX_BODY)
     app[SERVER] = Server(project)
     for path in SOCKET_PATHS:
         app.router.add_get(path, _socket)
+    for prefix in API_PATHS:
+        Api(project).add_routes(app.router, prefix)
     app.router.add_get("/health", _health)
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_disconnect_all)

@@ -1,0 +1,39 @@
+"""The public names are the ones promised, and nothing leaks in from inside."""
+
+import inspect
+
+import customer_tickets
+
+
+def test_all_lists_every_public_name_in_order() -> None:
+    public = [
+        name
+        for name, value in vars(customer_tickets).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    ]
+    assert sorted(public) == customer_tickets.__all__
+
+
+def test_every_public_class_and_method_has_a_docstring() -> None:
+    bare = [
+        f"{name}.{part}"
+        for name in customer_tickets.__all__
+        if inspect.isclass(found := getattr(customer_tickets, name))
+        for part, value in [("", found), *vars(found).items()]
+        if not part.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and not value.__doc__
+    ]
+    assert bare == []
+
+
+def test_both_faces_have_the_same_methods() -> None:
+    for name in ("CustomerTickets", "TicketThread", "TicketPage", "Organizations", "TicketFeed"):
+        blocking = {part for part in vars(getattr(customer_tickets, name)) if part[0] != "_"}
+        waiting = {
+            "close" if part == "aclose" else part
+            for part in vars(getattr(customer_tickets, f"Async{name}"))
+            if part[0] != "_"
+        }
+        inside = {"forget", "ready", "take"}
+        assert blocking - {"items", "total", "has_next", "last_seq"} == waiting - inside, name
