@@ -155,12 +155,13 @@ class Gateway:
         ) as upstream:
             answer_headers = CIMultiDict(_end_to_end(upstream.headers))
             answer_headers["sb-request-id"] = request_id
-            if upstream.content_length is not None and upstream.content_length <= _SMALL:
-                return web.Response(
-                    body=await upstream.read(), status=upstream.status, headers=answer_headers
-                )
+            first = await upstream.content.readany()
+            if upstream.content.at_eof():
+                # Most answers: whole in one packet, and sent on in one.
+                return web.Response(body=first, status=upstream.status, headers=answer_headers)
             answer = web.StreamResponse(status=upstream.status, headers=answer_headers)
             await answer.prepare(request)
+            await answer.write(first)
             await _stream(upstream, answer, request.transport)
             return answer
 

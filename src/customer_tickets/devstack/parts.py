@@ -11,7 +11,7 @@ from pathlib import Path
 from customer_tickets.devstack.keys import Keys
 from customer_tickets.devstack.npm import NpmParts
 from customer_tickets.devstack.postgres import Postgres
-from customer_tickets.devstack.process import Child, answers, free_port
+from customer_tickets.devstack.process import Child, StackError, answers, free_port, is_free
 
 # The most rows one request gets, as on hosted projects.
 _MAX_ROWS = 1000
@@ -30,7 +30,12 @@ class Ports:
 
     @classmethod
     def found(cls, gateway: int | None) -> "Ports":
-        """Return ports that are free now."""
+        """Return ports that are free now; raises StackError when the wanted one is taken."""
+        if gateway is not None and not is_free(gateway):
+            raise StackError(
+                f"Port {gateway} is taken by another program: choose another one, or none to get "
+                "one that is free."
+            )
         return cls(gateway or free_port(), free_port(), free_port(), free_port(), free_port())
 
 

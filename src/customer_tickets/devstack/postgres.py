@@ -92,15 +92,16 @@ class Postgres:
         settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
         port = port or free_port()
         child = _server(folder, data, programs, user, port, settings)
-        child.start()
         server = cls(folder, port, password, child)
-        if not ready.exists():
-            try:
+        try:
+            child.start()
+            if not ready.exists():
                 server._bootstrap()
-            except BaseException:
-                server.stop()
-                raise
-            ready.touch()
+                ready.touch()
+        except BaseException:
+            # Ctrl-C as well: nobody else knows of the server yet.
+            server.stop()
+            raise
         return server
 
     def __enter__(self) -> Self:

@@ -1,0 +1,144 @@
+"""`customer-tickets dev`: start the local stack, say how to use it, stop on Ctrl-C."""
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+
+from customer_tickets.devstack import LocalStack, StackError
+from customer_tickets.devstack.process import is_free
+
+# The Supabase CLI's own, so that examples written for it work.
+_USUAL_PORT = 54321
+_SEED_PASSWORD = "secret123"  # noqa: S105 - of the people in seed.sql, on this machine only
+
+_BANNER = """\
+A local Supabase for development. Real: Postgres, PostgREST, Supabase's auth implementation for
+Node (@supabase/lite). Ours, to the behaviour of hosted projects: the gateway and the realtime
+server. Not here: storage, functions, sign-in through other services.
+For Supabase's own containers use `supabase start`; everything here works on it too.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `customer-tickets dev`."""
+    parser.add_argument(
+        "--port",
+        type=int,
+        help=f"the stack's port on 127.0.0.1 (default: {_USUAL_PORT} or, when taken, a free one)",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="keep data, users and keys in this folder (default: a temporary one)",
+    )
+    parser.add_argument(
+        "--seed",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fill a new database with organizations, people and tickets (default: yes)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=["fast", "faithful"],
+        default="faithful",
+        help="whether realtime has hosted projects' delays and limits (default: faithful)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        stack = LocalStack.start(
+            data=arguments.data,
+            port=arguments.port or _usual_port(),
+            seed=arguments.seed,
+            profile=arguments.profile,
+            progress=_say,
+        )
+    except StackError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command prints
+        return 1
+    except KeyboardInterrupt:
+        _say("Stopped before it was ready; nothing is left running.")
+        return 130
+    try:
+        _say(_introduction(stack))
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        # From here on a second Ctrl-C would only leave something behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _say("\nStopping ...")
+    finally:
+        stack.stop()
+    _say("Stopped. " + _what_stays(arguments.data))
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _usual_port() -> int | None:
+    return _USUAL_PORT if is_free(_USUAL_PORT) else None
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)  # noqa: T201 - a command prints
+
+
+def _what_stays(data: Path | None) -> str:
+    return "Nothing is left." if data is None else f"The data is kept in {data}."
+
+
+def _introduction(stack: LocalStack) -> str:
+    people = _people(stack)
+    first = people[0] if people else None
+    lines = [
+        "",
+        _BANNER,
+        f"  URL              {stack.url}",
+        f"  publishable key  {stack.publishable_key}",
+        f"  secret key       {stack.secret_key}",
+        f"  database         {stack.database_url}",
+        "",
+    ]
+    if first is not None:
+        lines.append(f"People to sign in as, all with the password {_SEED_PASSWORD}:")
+        lines += [f"  {email:<20} {role}" for email, role in people]
+        lines.append("")
+    lines += [
+        "To begin with:",
+        "",
+        "  from customer_tickets import CustomerTickets",
+        f'  tickets = CustomerTickets("{stack.url}", "{stack.publishable_key}")',
+    ]
+    if first is not None:
+        lines += [
+            f'  tickets.sign_in("{first[0]}", "{_SEED_PASSWORD}")',
+            "  for ticket in tickets.all(): print(ticket.status, ticket.subject)",
+        ]
+    return "\n".join([*lines, "", "Ctrl-C stops it."])
+
+
+def _people(stack: LocalStack) -> list[tuple[str, str]]:
+    """The people of seed.sql, customers first: e-mail, and what they are."""
+    with psycopg.connect(stack.database_url) as connection:
+        return [
+            (str(email), str(role))
+            for email, role in connection.execute(
+                "select u.email, p.role || coalesce(' of ' || o.name, '')"
+                " from public.profiles p join auth.users u on u.id = p.user_id"
+                " left join public.organizations o on o.id = p.org_id"
+                # Only the seed has such users: their ids are written into it.
+                " where u.instance_id = '00000000-0000-0000-0000-000000000000'"
+                " order by p.role <> 'customer', u.email limit 10"
+            )
+        ]
