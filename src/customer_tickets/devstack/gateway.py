@@ -132,9 +132,7 @@ class Gateway:
     async def _splice(
         self, request: web.BaseRequest, route: Route, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        url = _target(request, route)
-        if "apikey" in url.query:
-            url = url.update_query(apikey=headers["apikey"])
+        url = _target(request, route, key=headers["apikey"])
         for name in (hdrs.UPGRADE, hdrs.CONNECTION):
             headers[name] = request.headers[name]
         return await splice(request, route.port, url.raw_path_qs, headers)
@@ -191,11 +189,16 @@ async def _body(request: web.BaseRequest) -> bytes | aiohttp.StreamReader | None
     return request.content
 
 
-def _target(request: web.BaseRequest, route: Route) -> URL:
-    raw = route.path + request.rel_url.raw_path.removeprefix(route.prefix)
-    query = request.rel_url.raw_query_string
+def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> URL:
+    """The address of this request at its part, with `key` in the place of an `apikey` in it."""
+    path = route.path + request.rel_url.raw_path.removeprefix(route.prefix)
+    parameters = request.rel_url.raw_query_string.split("&")
+    kept = [part for part in parameters if part and not part.startswith("apikey=")]
+    if key is not None and len(kept) < len(parameters):
+        kept.append(f"apikey={key}")
     # Encoded as it came: the parts' own decoding counts.
-    return URL(f"http://{LOOPBACK}:{route.port}{raw}{'?' + query if query else ''}", encoded=True)
+    query = f"?{'&'.join(kept)}" if kept else ""
+    return URL(f"http://{LOOPBACK}:{route.port}{path}{query}", encoded=True)
 
 
 def _end_to_end(headers: Any) -> Iterator[tuple[str, str]]:
