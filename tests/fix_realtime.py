@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Iterator
 
 import psycopg
 import pytest
-from realtime_client import Realtime, serve
 
 from customer_tickets.devstack.postgres import TEMPLATE, Postgres
+from realtime_client import Realtime, serve
 
 # Who may do what is data, so that each test gives and takes rights on topics of its own.
 POLICIES = """

@@ -1,4 +1,4 @@
-"""A realtime server in the test's own loop, on a database of its own, and clients that see frames."""
+"""A realtime server in the test's own loop, and clients that see frames."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import jwt
 import psycopg
 from aiohttp import web
@@ -19,6 +20,7 @@ from customer_tickets.devstack.realtime.server import make_app
 
 SECRET = "a secret of the tests that is long enough for any algorithm"
 WAIT = 10.0
+
 
 def token(
     sub: str | None = None, *, role: str = "authenticated", lifetime: float = 600, **more: object
@@ -96,8 +98,8 @@ class Realtime:
     """A running server and its database."""
 
     url: str
-    dsn: str
-    project: Project
+    dsn: str = field(repr=False)
+    project: Project = field(repr=False)
 
     @asynccontextmanager
     async def client(
@@ -122,13 +124,31 @@ class Realtime:
         await self.execute("select realtime.send(%s, 'event', %s, %s)", payload, topic, private)
 
     async def allow(
-        self, topic: str, sub: str, *, reads: list[str] | None = None, writes: list[str] | None = None
+        self,
+        topic: str,
+        sub: str,
+        *,
+        reads: list[str] | None = None,
+        writes: list[str] | None = None,
     ) -> None:
         """Give somebody exactly these rights on a topic."""
         await self.execute("delete from public.rights where topic = %s and sub = %s", topic, sub)
         await self.execute(
-            "insert into public.rights values (%s, %s, %s, %s)", topic, sub, reads or [], writes or []
+            "insert into public.rights values (%s, %s, %s, %s)",
+            topic,
+            sub,
+            reads or [],
+            writes or [],
         )
+
+    async def post(self, path: str, body: object, bearer: str = ANON_KEY) -> tuple[int, Any]:
+        """POST some JSON; returns status and decoded body."""
+        headers = {"authorization": f"Bearer {bearer}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}{path}", headers=headers, json=body) as answer,
+        ):
+            return answer.status, await answer.json() if await answer.read() else None
 
 
 @asynccontextmanager
