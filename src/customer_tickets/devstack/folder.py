@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Self
 
@@ -68,7 +69,7 @@ class StackFolder:
     def release(self) -> None:
         """Let others use the folder; a temporary one is removed."""
         if self.temporary:
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove(self.path)
         os.close(self._lock)
 
 
@@ -95,5 +96,14 @@ def _sweep(path: Path) -> None:
     except OSError:
         return
     end_orphan(path / "postgres" / "data")
-    shutil.rmtree(path, ignore_errors=True)
+    _remove(path)
     os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder in which a process that was just killed may write its last file."""
+    for _ in range(50):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.02)

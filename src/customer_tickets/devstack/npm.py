@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from customer_tickets.devstack.binaries import cache_folder
-from customer_tickets.devstack.process import StackError
+from customer_tickets.devstack.process import StackError, run_to_end
 
 _HERE = Path(__file__).parent
 _MANIFEST = ("package.json", "package-lock.json")
@@ -87,15 +87,7 @@ def _install(node: str, npm: list[str], folder: Path) -> None:
         # No package's own scripts are run: none needs it, and none should.
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])
-        result = subprocess.run(
-            command,
-            cwd=aside,
-            env={**os.environ, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = run_to_end(command, cwd=aside, environment={**os.environ, "PATH": path})
         if result.returncode != 0:
             words = (result.stderr or result.stdout).strip()[:800]
             raise StackError(

@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +14,15 @@ import psycopg
 from psycopg import sql
 
 from customer_tickets.devstack.binaries import first_closed_folder, postgres_programs, server_user
-from customer_tickets.devstack.process import LOOPBACK, Child, StackError, User, free_port, launched
+from customer_tickets.devstack.process import (
+    LOOPBACK,
+    Child,
+    StackError,
+    User,
+    free_port,
+    launched,
+    run_to_end,
+)
 
 TEMPLATE = "template_system"
 # auth.sql before realtime.sql: the latter grants to what the former makes.
@@ -204,9 +211,7 @@ def _make_cluster(folder: Path, data: Path, programs: Path, user: User | None) -
             *("--encoding", "UTF8", "--locale", locale, "--no-sync", "--no-instructions"),
             *("--auth", "scram-sha-256", "--pwfile", str(asked)),
         ]
-        result = subprocess.run(
-            launched(command, user), capture_output=True, text=True, cwd="/", check=False
-        )
+        result = run_to_end(launched(command, user))
         if result.returncode == 0 or "invalid locale name" not in result.stderr:
             break
     asked.unlink()

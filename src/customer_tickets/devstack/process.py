@@ -83,6 +83,35 @@ def launched(
     return [*launcher, str(os.getpid()), str(int(death_signal)), *identity, *command]
 
 
+def run_to_end(
+    command: Sequence[str],
+    *,
+    cwd: Path | str = "/",
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program and return its exit code and what it said.
+
+    Ctrl-C, or any other exception here, ends it and its own children, which could otherwise go on
+    writing into a folder that is being removed.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        try:
+            said, complained = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+
+
 class Child:
     """A child process with a name, a log file, and a question that tells whether it is healthy.
 

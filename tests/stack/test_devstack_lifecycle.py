@@ -1,0 +1,293 @@
+"""Starting, stopping, dying: what is left behind is nothing."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import psycopg
+import pytest
+
+from customer_tickets.devstack import Child, LocalStack, StackError
+from customer_tickets.devstack.process import accepts_connections
+
+pytestmark = pytest.mark.faults
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot tie two lives")
+
+
+@pytest.fixture(autouse=True)
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for temporary folders of each test's own: others may be running stacks as well."""
+    path = Path(tempfile.mkdtemp(prefix="test-customer-tickets-"))
+    # Enterable by the user that Postgres runs as when the tests run as root.
+    path.chmod(0o711)
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    monkeypatch.setenv("TMPDIR", str(path))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def folder(temporary: Path) -> Path:
+    return temporary / "kept"
+
+
+def eventually(question: Callable[[], bool], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not question():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def descendants(pid: int) -> set[int]:
+    """The live processes below this one, as ps knows them."""
+    table = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+    ).stdout
+    children: dict[int, set[int]] = {}
+    for line in table.splitlines():
+        child, parent, state = line.split()
+        if not state.startswith("Z"):
+            children.setdefault(int(parent), set()).add(int(child))
+    found: set[int] = set()
+    frontier = {pid}
+    while frontier:
+        frontier = {child for parent in frontier for child in children.get(parent, ())}
+        found |= frontier
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def temporary_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).iterdir())
+
+
+def shared_memory(pids: set[int]) -> set[int]:
+    """The processes among these that have left a segment of System V shared memory."""
+    known = Path("/proc/sysvipc/shm")
+    lines = known.read_text().splitlines()[1:] if known.exists() else []
+    return {int(line.split()[4]) for line in lines} & pids
+
+
+def every_child(stack: LocalStack) -> list[Child]:
+    return [stack.postgres.child, stack.rest, stack.auth, stack.realtime, stack.gateway]
+
+
+def healthy(stack: LocalStack) -> bool:
+    answer = httpx.get(f"{stack.url}/rest/v1/", headers={"apikey": stack.secret_key})
+    return answer.status_code == 200
+
+
+def test_a_stopped_stack_leaves_nothing() -> None:
+    before = descendants(os.getpid())
+    with LocalStack.start() as stack:
+        assert healthy(stack)
+        mine = descendants(os.getpid()) - before
+        assert len(mine) >= 5
+        assert len(temporary_folders()) == 1
+        assert shared_memory(mine)
+    assert not alive(mine)
+    assert not shared_memory(mine)
+    assert not temporary_folders()
+    assert not accepts_connections(stack.port)
+    assert not accepts_connections(stack.postgres.port)
+
+
+def test_two_stacks_stand_side_by_side(stack: LocalStack) -> None:
+    with LocalStack.start() as other:
+        assert other.url != stack.url
+        assert other.jwt_secret != stack.jwt_secret
+        headers = {"apikey": stack.secret_key}
+        assert httpx.get(f"{other.url}/rest/v1/", headers=headers).status_code == 401
+        assert healthy(other)
+    assert healthy(stack)
+
+
+def test_data_users_and_keys_are_kept(folder: Path) -> None:
+    with LocalStack.start(data=folder) as first:
+        user = first.create_user("ana@example.com", "secret123", display_name="Ana")
+        with psycopg.connect(first.database_url) as connection:
+            assert connection.execute("show fsync").fetchone() == ("on",)
+        with pytest.raises(StackError, match="Another local stack is running on"):
+            LocalStack.start(data=folder)
+        assert healthy(first)
+    with LocalStack.start(data=folder) as second:
+        assert second.secret_key == first.secret_key
+        answer = httpx.post(
+            f"{second.url}/auth/v1/token?grant_type=password",
+            headers={"apikey": first.publishable_key},
+            json={"email": "ana@example.com", "password": "secret123"},
+        )
+        assert answer.json()["user"]["id"] == str(user)
+
+
+@pytest.mark.slow
+def test_a_seeded_stack_has_people_to_sign_in_as() -> None:
+    with LocalStack.start(seed=True) as stack:
+        answer = httpx.post(
+            f"{stack.url}/auth/v1/token?grant_type=password",
+            headers={"apikey": stack.publishable_key},
+            json={"email": "ana@example.com", "password": "secret123"},
+        )
+        assert answer.status_code == 200
+
+
+def test_a_taken_port_is_said_in_words() -> None:
+    processes = descendants(os.getpid())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError, match=f"Port {port} is taken by another program"):
+            LocalStack.start(port=port)
+    assert not temporary_folders()
+    assert not alive(descendants(os.getpid()) - processes)
+
+
+def test_a_folder_that_cannot_be_used_is_said_in_words(temporary: Path) -> None:
+    file = temporary / "file"
+    file.touch()
+    with pytest.raises(StackError, match="cannot be used: "):
+        LocalStack.start(data=file / "stack")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's Postgres runs as that user")
+def test_a_folder_that_postgres_may_not_enter_is_said_in_words(temporary: Path) -> None:
+    temporary.chmod(0o700)
+    with pytest.raises(StackError, match="may not enter"):
+        LocalStack.start(data=temporary / "stack")
+
+
+@pytest.mark.slow
+def test_each_part_that_is_killed_is_reported_and_comes_back() -> None:
+    words: list[str] = []
+    with LocalStack.start(progress=words.append) as stack:
+        for child in every_child(stack):
+            before = child.pid
+            assert before is not None
+            os.kill(before, signal.SIGKILL)
+            assert eventually(lambda was=before, now=child: now.running and now.pid != was), child
+            expected = f"{child.name} was killed by SIGKILL; starting it again."
+            assert expected in stack.reports
+            assert expected in words
+        user = stack.create_user("ana@example.com", "secret123")
+
+        def works() -> bool:
+            token = stack.mint_token(user)
+            headers = {"apikey": stack.anon_key, "Authorization": f"Bearer {token}"}
+            with contextlib.suppress(httpx.HTTPError):
+                answer = httpx.get(f"{stack.url}/rest/v1/profiles", headers=headers)
+                return answer.status_code == 200
+            return False
+
+        assert eventually(works, 40)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from customer_tickets.devstack import LocalStack
+data = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+stack = LocalStack.start(data=data)
+print(stack.port, flush=True)
+sys.stdin.read()
+"""
+
+
+def started_elsewhere(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def killed(process: subprocess.Popen[bytes]) -> set[int]:
+    """Kill the process that owns a stack, and return the processes that it had."""
+    children = descendants(process.pid)
+    with process:
+        process.kill()
+    return children
+
+
+@LINUX
+def test_a_killed_owner_takes_its_stack_along_and_the_next_start_cleans_up(folder: Path) -> None:
+    process, port = started_elsewhere()
+    children = killed(process)
+    assert len(children) >= 5
+    assert eventually(lambda: not alive(children))
+    assert not accepts_connections(port)
+    [left] = temporary_folders()
+    with LocalStack.start():
+        assert not left.exists()
+    # With data that is kept, the same folder starts again.
+    process, port = started_elsewhere(str(folder))
+    children = killed(process)
+    with LocalStack.start(data=folder) as stack:
+        assert healthy(stack)
+    assert eventually(lambda: not alive(children))
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "customer_tickets", "dev", "--no-seed", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_how_to_use_it_and_stops_cleanly(number: signal.Signals) -> None:
+    with command() as process:
+        assert process.stdout is not None
+        seen = SimpleNamespace(text="")
+        for line in process.stdout:
+            seen.text += line
+            if "Ctrl-C stops it" in line:
+                break
+        children = descendants(process.pid)
+        process.send_signal(number)
+        seen.text += process.stdout.read()
+        assert process.wait(10) == 0
+    assert "http://127.0.0.1:" in seen.text
+    assert "sb_publishable_" in seen.text
+    assert "Nothing is left." in seen.text
+    assert "Traceback" not in seen.text
+    assert not alive(children)
+    assert not temporary_folders()
+
+
+@pytest.mark.parametrize("delay", [0.7, 1.2, 1.7])
+def test_the_command_interrupted_while_starting_leaves_nothing(delay: float) -> None:
+    with command() as process:
+        time.sleep(delay)
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    assert "Traceback" not in output
+    assert eventually(lambda: not alive(children))
+    assert not temporary_folders()
+
+
+def test_the_command_says_what_is_wrong(stack: LocalStack) -> None:
+    with command("--port", str(stack.port)) as process:
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert f"Port {stack.port} is taken" in output
+    assert "Traceback" not in output
