@@ -1,0 +1,1453 @@
+-- The schema that the migrations make, for reading and for reviews; not to be run.
+-- Compared and, with CUSTOMER_TICKETS_WRITE_SNAPSHOT=1, written by tests/sql/test_migrations.py.
+
+-- schemas
+
+schema private: authenticated USAGE, service_role USAGE
+schema public: anon USAGE, authenticated USAGE, postgres CREATE, postgres USAGE, public USAGE, service_role USAGE
+
+-- tables
+
+table public.organizations with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- Who handles tickets. A customer chooses one for each ticket.
+table public.profiles with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- Who a user is: the role, the organization of staff, the name others see.
+table public.ticket_events with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- Everything public that happened to a ticket, numbered without a gap. Never holds a text.
+table public.ticket_messages with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- What people wrote in a ticket. Its id comes from the client.
+table public.ticket_reads with row level security (fillfactor=85): service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- The number of the last event that a user has read in a ticket.
+table public.tickets with row level security (fillfactor=85): service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- One request of a customer, with its state. Its id comes from the client.
+
+-- columns
+
+public.organizations.id uuid not null default gen_random_uuid(): authenticated SELECT
+public.organizations.name text not null: authenticated SELECT
+public.organizations.reopen_window interval not null default '14 days'::interval: authenticated SELECT
+public.organizations.reopen_window_seconds integer not null generated default (EXTRACT(epoch FROM reopen_window))::integer: authenticated SELECT
+  -- For how long after its closure a ticket can be reopened.
+public.organizations.created_at timestamp with time zone not null default now(): authenticated SELECT
+public.profiles.user_id uuid not null: authenticated SELECT
+public.profiles.org_id uuid: authenticated SELECT
+public.profiles.role text not null default 'customer'::text: authenticated SELECT
+public.profiles.display_name text not null: authenticated SELECT
+public.profiles.created_at timestamp with time zone not null default now(): authenticated SELECT
+public.ticket_events.ticket_id uuid not null: authenticated SELECT
+public.ticket_events.seq bigint not null: authenticated SELECT
+public.ticket_events.kind text not null: authenticated SELECT
+public.ticket_events.actor_id uuid: authenticated SELECT
+public.ticket_events.actor_role text not null: authenticated SELECT
+public.ticket_events.actor_name text not null: authenticated SELECT
+public.ticket_events.data jsonb not null default '{}'::jsonb: authenticated SELECT
+public.ticket_events.request_id uuid: authenticated SELECT
+  -- The client's key of a closing or reopening, to recognize its repetition.
+public.ticket_events.request_hash bytea: authenticated SELECT
+  -- SHA-256 of what the ticket was created with, to recognize a repetition after an edit.
+public.ticket_events.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+public.ticket_messages.id uuid not null: authenticated INSERT, authenticated SELECT
+public.ticket_messages.ticket_id uuid not null: authenticated INSERT, authenticated SELECT
+public.ticket_messages.author_id uuid: authenticated SELECT
+public.ticket_messages.author_role text not null: authenticated SELECT
+  -- As it was then; whoever writes in their own ticket is its customer.
+public.ticket_messages.author_name text not null: authenticated SELECT
+public.ticket_messages.body text not null: authenticated INSERT, authenticated SELECT
+public.ticket_messages.message_type text not null default 'public'::text: authenticated INSERT, authenticated SELECT
+public.ticket_messages.reply_to uuid: authenticated INSERT, authenticated SELECT
+public.ticket_messages.place bigint not null: authenticated SELECT
+  -- Where it stands: its own number, or for an internal note that of the last event before it.
+public.ticket_messages.seq bigint generated default 
+CASE
+    WHEN (message_type = 'public'::text) THEN place
+    ELSE NULL::bigint
+END: authenticated SELECT
+  -- The number of its event; null for internal notes.
+public.ticket_messages.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+public.ticket_reads.user_id uuid not null: authenticated SELECT
+public.ticket_reads.ticket_id uuid not null: authenticated SELECT
+public.ticket_reads.last_read_seq bigint not null: authenticated SELECT
+public.tickets.id uuid not null: authenticated INSERT, authenticated SELECT
+public.tickets.user_id uuid not null: authenticated SELECT
+public.tickets.subject text not null: authenticated INSERT, authenticated SELECT, authenticated UPDATE
+public.tickets.description text not null default ''::text: authenticated INSERT, authenticated SELECT, authenticated UPDATE
+public.tickets.status text not null default 'open'::text: authenticated SELECT
+public.tickets.priority text not null default 'medium'::text: authenticated INSERT, authenticated SELECT, authenticated UPDATE
+public.tickets.priority_rank smallint not null generated default 
+CASE priority
+    WHEN 'low'::text THEN 1
+    WHEN 'medium'::text THEN 2
+    ELSE 3
+END: authenticated SELECT
+  -- low 1, medium 2, high 3: to sort by.
+public.tickets.handling_org_id uuid not null: authenticated INSERT, authenticated SELECT
+public.tickets.assigned_team text: authenticated SELECT
+public.tickets.assigned_employee uuid: authenticated SELECT
+public.tickets.follow_up_of uuid: authenticated SELECT
+public.tickets.closed_at timestamp with time zone: authenticated SELECT
+public.tickets.close_reason text: authenticated SELECT
+public.tickets.last_seq bigint not null default 1: authenticated SELECT
+  -- The number of the newest event; events are 1 to last_seq without a gap.
+public.tickets.last_staff_seq bigint not null default 0: authenticated SELECT
+  -- The number of the newest event by somebody other than the customer: above one's last_read_seq it is unread.
+public.tickets.last_message_at timestamp with time zone: authenticated SELECT
+public.tickets.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+public.tickets.updated_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+  -- When the newest event happened. Internal notes do not move it.
+
+-- constraints
+
+public.organizations organizations_name_check CHECK (((char_length(name) <= 200) AND (name = private.trimmed(name)) AND (name <> ''::text)))
+public.organizations organizations_name_key UNIQUE (name)
+public.organizations organizations_pkey PRIMARY KEY (id)
+public.organizations organizations_reopen_window_check CHECK (((reopen_window >= '00:00:00'::interval) AND (reopen_window <= '10 years'::interval)))
+public.profiles profiles_display_name_check CHECK (((char_length(display_name) >= 1) AND (char_length(display_name) <= 200)))
+public.profiles profiles_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id)
+public.profiles profiles_pkey PRIMARY KEY (user_id)
+public.profiles profiles_role_check CHECK ((role = ANY (ARRAY['customer'::text, 'employee'::text, 'admin'::text])))
+public.profiles profiles_staff_has_organization CHECK (((role = 'customer'::text) OR (org_id IS NOT NULL)))
+public.profiles profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE
+public.ticket_events ticket_events_actor_name_check CHECK (((char_length(actor_name) >= 1) AND (char_length(actor_name) <= 200)))
+public.ticket_events ticket_events_actor_role_check CHECK ((actor_role = ANY (ARRAY['customer'::text, 'employee'::text, 'admin'::text, 'system'::text])))
+public.ticket_events ticket_events_data_check CHECK ((jsonb_typeof(data) = 'object'::text))
+public.ticket_events ticket_events_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'message'::text, 'edited'::text, 'status'::text, 'assigned'::text, 'closed'::text, 'reopened'::text, 'rated'::text])))
+public.ticket_events ticket_events_pkey PRIMARY KEY (ticket_id, seq)
+public.ticket_events ticket_events_seq_check CHECK ((seq >= 1))
+public.ticket_events ticket_events_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
+public.ticket_messages ticket_messages_author_name_check CHECK (((char_length(author_name) >= 1) AND (char_length(author_name) <= 200)))
+public.ticket_messages ticket_messages_author_role_check CHECK ((author_role = ANY (ARRAY['customer'::text, 'employee'::text, 'admin'::text, 'system'::text])))
+public.ticket_messages ticket_messages_body_check CHECK (((char_length(body) <= 20000) AND (private.trimmed(body) <> ''::text)))
+public.ticket_messages ticket_messages_message_type_check CHECK ((message_type = ANY (ARRAY['public'::text, 'internal'::text])))
+public.ticket_messages ticket_messages_pkey PRIMARY KEY (id)
+public.ticket_messages ticket_messages_reply_to_fkey FOREIGN KEY (reply_to) REFERENCES public.ticket_messages(id) ON DELETE SET NULL
+public.ticket_messages ticket_messages_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
+public.ticket_reads ticket_reads_last_read_seq_check CHECK ((last_read_seq >= 0))
+public.ticket_reads ticket_reads_pkey PRIMARY KEY (user_id, ticket_id)
+public.ticket_reads ticket_reads_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
+public.ticket_reads ticket_reads_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(user_id) ON DELETE CASCADE
+public.tickets tickets_assigned_employee_fkey FOREIGN KEY (assigned_employee) REFERENCES public.profiles(user_id) ON DELETE SET NULL
+public.tickets tickets_assigned_team_check CHECK (((char_length(assigned_team) >= 1) AND (char_length(assigned_team) <= 200)))
+public.tickets tickets_close_reason_check CHECK (((char_length(close_reason) >= 1) AND (char_length(close_reason) <= 1000)))
+public.tickets tickets_closed_has_time CHECK (((status = 'closed'::text) = (closed_at IS NOT NULL)))
+public.tickets tickets_description_check CHECK ((char_length(description) <= 20000))
+public.tickets tickets_follow_up_of_fkey FOREIGN KEY (follow_up_of) REFERENCES public.tickets(id) ON DELETE SET NULL
+public.tickets tickets_handling_org_id_fkey FOREIGN KEY (handling_org_id) REFERENCES public.organizations(id)
+public.tickets tickets_pkey PRIMARY KEY (id)
+public.tickets tickets_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text])))
+public.tickets tickets_reason_only_when_closed CHECK (((close_reason IS NULL) OR (status = 'closed'::text)))
+public.tickets tickets_status_check CHECK ((status = ANY (ARRAY['open'::text, 'in-progress'::text, 'closed'::text])))
+public.tickets tickets_subject_check CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 200)))
+public.tickets tickets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(user_id) ON DELETE CASCADE
+
+-- indexes
+
+CREATE INDEX profiles_org_id_idx ON public.profiles USING btree (org_id)
+CREATE INDEX ticket_messages_reply_to_idx ON public.ticket_messages USING btree (reply_to) WHERE (reply_to IS NOT NULL)
+CREATE INDEX ticket_messages_ticket_id_place_idx ON public.ticket_messages USING btree (ticket_id, place DESC)
+CREATE INDEX ticket_reads_ticket_id_idx ON public.ticket_reads USING btree (ticket_id)
+CREATE INDEX tickets_assigned_employee_idx ON public.tickets USING btree (assigned_employee) WHERE (assigned_employee IS NOT NULL)
+CREATE INDEX tickets_follow_up_of_idx ON public.tickets USING btree (follow_up_of) WHERE (follow_up_of IS NOT NULL)
+CREATE INDEX tickets_handling_org_id_created_at_idx ON public.tickets USING btree (handling_org_id, created_at DESC, id DESC)
+CREATE INDEX tickets_user_id_created_at_idx ON public.tickets USING btree (user_id, created_at DESC, id DESC)
+CREATE UNIQUE INDEX organizations_name_key ON public.organizations USING btree (name)
+CREATE UNIQUE INDEX organizations_pkey ON public.organizations USING btree (id)
+CREATE UNIQUE INDEX profiles_pkey ON public.profiles USING btree (user_id)
+CREATE UNIQUE INDEX ticket_events_pkey ON public.ticket_events USING btree (ticket_id, seq)
+CREATE UNIQUE INDEX ticket_events_request_id_idx ON public.ticket_events USING btree (ticket_id, request_id) WHERE (request_id IS NOT NULL)
+CREATE UNIQUE INDEX ticket_messages_pkey ON public.ticket_messages USING btree (id)
+CREATE UNIQUE INDEX ticket_reads_pkey ON public.ticket_reads USING btree (user_id, ticket_id)
+CREATE UNIQUE INDEX tickets_pkey ON public.tickets USING btree (id)
+
+-- policies
+
+policy "Customers see their own tickets, staff their organization's" on public.tickets for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)) OR (handling_org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids)))
+policy "Events are seen with their ticket" on public.ticket_events for select to authenticated
+  using (EXISTS ( SELECT
+   FROM public.tickets t
+  WHERE (t.id = ticket_events.ticket_id)))
+policy "Messages are seen with their ticket, notes by staff only" on public.ticket_messages for select to authenticated
+  using (EXISTS ( SELECT
+   FROM public.tickets t
+  WHERE ((t.id = ticket_messages.ticket_id) AND ((ticket_messages.message_type = 'public'::text) OR (t.handling_org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids))))))
+policy "People of a ticket hear it, customers hear of their own" on realtime.messages for select to authenticated
+  using (((extension = 'broadcast'::text) OR ((extension = 'presence'::text) AND (( SELECT realtime.topic() AS topic) ~~ 'ticket:%:presence'::text))) AND ( SELECT private.can_hear(( SELECT realtime.topic() AS topic)) AS can_hear))
+policy "People of a ticket say that they are there and typing" on realtime.messages for insert to authenticated
+  with check ((extension = ANY (ARRAY['broadcast'::text, 'presence'::text])) AND (( SELECT realtime.topic() AS topic) ~~ 'ticket:%:presence'::text) AND ( SELECT private.can_hear(( SELECT realtime.topic() AS topic)) AS can_hear))
+policy "Signed-in users see every organization" on public.organizations for select to authenticated
+  using true
+policy "Users open tickets for themselves" on public.tickets for insert to authenticated
+  with check (user_id = ( SELECT auth.uid() AS uid))
+policy "Users see how far they have read themselves" on public.ticket_reads for select to authenticated
+  using (user_id = ( SELECT auth.uid() AS uid))
+policy "Users see themselves, staff see their organization's people" on public.profiles for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)) OR (org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids)))
+policy "Who sees a ticket edits it until it is closed" on public.tickets for update to authenticated
+  using ((status <> 'closed'::text) AND ((user_id = ( SELECT auth.uid() AS uid)) OR (handling_org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids))))
+policy "Who sees a ticket writes until it is closed, notes only staff" on public.ticket_messages for insert to authenticated
+  with check ((author_id = ( SELECT auth.uid() AS uid)) AND (EXISTS ( SELECT
+   FROM public.tickets t
+  WHERE ((t.id = ticket_messages.ticket_id) AND (t.status <> 'closed'::text) AND ((ticket_messages.message_type = 'public'::text) OR (t.handling_org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids)))))))
+
+-- triggers
+
+CREATE TRIGGER customer_tickets_create_profile AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION private.create_profile()
+CREATE TRIGGER customer_tickets_number_change BEFORE UPDATE OF subject, description, status, priority, assigned_team, assigned_employee, close_reason ON public.tickets FOR EACH ROW EXECUTE FUNCTION private.number_change()
+CREATE TRIGGER customer_tickets_open BEFORE INSERT ON public.tickets FOR EACH ROW EXECUTE FUNCTION private.open_ticket()
+CREATE TRIGGER customer_tickets_place_message BEFORE INSERT ON public.ticket_messages FOR EACH ROW EXECUTE FUNCTION private.place_message()
+CREATE TRIGGER customer_tickets_record_changes AFTER UPDATE OF subject, description, status, priority, assigned_team, assigned_employee, close_reason ON public.tickets FOR EACH ROW WHEN ((old.last_seq IS DISTINCT FROM new.last_seq)) EXECUTE FUNCTION private.record_changes()
+CREATE TRIGGER customer_tickets_record_message AFTER INSERT ON public.ticket_messages FOR EACH ROW WHEN ((new.message_type = 'public'::text)) EXECUTE FUNCTION private.record_message()
+CREATE TRIGGER customer_tickets_record_opening AFTER INSERT ON public.tickets FOR EACH ROW EXECUTE FUNCTION private.record_opening()
+CREATE TRIGGER customer_tickets_ring_doorbells AFTER INSERT ON public.ticket_events FOR EACH ROW EXECUTE FUNCTION private.ring_doorbells()
+
+-- functions
+
+CREATE OR REPLACE FUNCTION private.actor(customer uuid, author uuid DEFAULT NULL::uuid, OUT id uuid, OUT role text, OUT name text)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  select p.user_id, case when p.user_id = actor.customer then 'customer' else p.role end,
+    p.display_name
+  into actor.id, actor.role, actor.name
+  from public.profiles p
+  where p.user_id = coalesce((select auth.uid()), actor.author);
+  if not found then
+    actor.id := null;
+    actor.role := 'system';
+    actor.name := 'System';
+  end if;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.assign_ticket(ticket_id uuid, employee uuid, team text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.lock_ticket_as_staff(assign_ticket.ticket_id);
+  wanted_team constant text := nullif(private.trimmed(assign_ticket.team), '');
+  problems jsonb := '[]';
+  number bigint;
+begin
+  if assign_ticket.employee is not null and not exists (
+    select from public.profiles p
+    where p.user_id = assign_ticket.employee and p.org_id = ticket.handling_org_id
+      and p.role in ('employee', 'admin')
+  ) then
+    problems := problems || private.problem(
+      'employee', 'This is not a member of the staff of the organization that handles the ticket.'
+    );
+  end if;
+  if char_length(wanted_team) > 200 then
+    problems := problems || private.problem('team', 'The team is longer than 200 characters.');
+  end if;
+  perform private.refuse_invalid(problems);
+  update public.tickets t
+  set assigned_employee = assign_ticket.employee, assigned_team = wanted_team
+  where t.id = ticket.id
+  returning t.last_seq into number;
+  return case when number > ticket.last_seq then number end;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.assignment(employee uuid, team text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'team', assignment.team,
+    'employee_id', assignment.employee,
+    'employee_name',
+      (select p.display_name from public.profiles p where p.user_id = assignment.employee)
+  );
+end
+$function$
+CREATE OR REPLACE FUNCTION private.can_hear(topic text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  parts constant text[] := regexp_match(
+    topic,
+    '^(ticket|customer):([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(:presence)?$'
+  );
+begin
+  if parts is null then
+    return false;
+  elsif parts[1] = 'customer' then
+    return parts[3] is null and parts[2]::uuid = (select auth.uid());
+  end if;
+  return exists (
+    select from public.tickets t
+    where t.id = parts[2]::uuid
+      and (
+        t.user_id = (select auth.uid())
+        or t.handling_org_id in (select private.staff_org_ids())
+      )
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.can_json(ticket public.tickets)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  until constant timestamptz := private.reopen_until(ticket);
+  while_open constant jsonb :=
+    private.permission_json(case ticket.status when 'closed' then 'closed' end);
+begin
+  return jsonb_build_object(
+    'reply', while_open,
+    'edit', while_open,
+    'close', while_open,
+    'reopen', private.permission_json(
+      case
+        when ticket.status <> 'closed' then 'not_closed'
+        when until < clock_timestamp() then 'window_over'
+      end,
+      until
+    )
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.change_json(ticket_id uuid, seq bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  ticket public.tickets;
+begin
+  select t.* into ticket from public.tickets t where t.id = change_json.ticket_id;
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'event', (
+      select private.event_json(e) from public.ticket_events e
+      where e.ticket_id = change_json.ticket_id and e.seq = change_json.seq
+    )
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.close_ticket(ticket_id uuid, request_id uuid, reason text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.lock_ticket(close_ticket.ticket_id);
+  number bigint := private.seen_request(
+    close_ticket.ticket_id, close_ticket.request_id, 'closed', close_ticket.reason
+  );
+begin
+  if number is not null then
+    return number;
+  end if;
+  if ticket.status = 'closed' then
+    perform private.refuse_closed();
+  end if;
+  update public.tickets t set status = 'closed', close_reason = close_ticket.reason
+  where t.id = ticket.id
+  returning t.last_seq into number;
+  update public.ticket_events e set request_id = close_ticket.request_id
+  where e.ticket_id = ticket.id and e.seq = number;
+  return number;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.create_profile()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  insert into public.profiles (user_id, display_name)
+  values (new.id, private.name_from_sign_up(new.raw_user_meta_data, new.email))
+  on conflict (user_id) do nothing;
+  return null;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.event_json(event public.ticket_events, message jsonb DEFAULT NULL::jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'ticket_id', event.ticket_id, 'seq', event.seq, 'kind', event.kind,
+    'actor_id', event.actor_id, 'actor_role', event.actor_role, 'actor_name', event.actor_name,
+    'data', event.data, 'created_at', event.created_at, 'message', event_json.message
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.events_before(ticket_id uuid, before_seq bigint, max_events integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select jsonb_build_object(
+      'more', coalesce(min(e.seq), before_seq, 2) > 1,
+      'events', coalesce(jsonb_agg(private.event_json(e) order by e.seq), '[]')
+    )
+    from (
+      select x.* from public.ticket_events x
+      where x.ticket_id = events_before.ticket_id
+        and x.seq < coalesce(before_seq, 9223372036854775807)
+      order by x.seq desc
+      limit least(greatest(max_events, 0), 1000)
+    ) e
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.is_backend()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (select auth.uid()) is null
+    and coalesce((select auth.role()), '') not in ('anon', 'authenticated');
+end
+$function$
+CREATE OR REPLACE FUNCTION private.lock_ticket(ticket_id uuid)
+ RETURNS public.tickets
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket public.tickets;
+begin
+  select t.* into ticket
+  from public.tickets t
+  where t.id = lock_ticket.ticket_id
+    and (
+      t.user_id = (select auth.uid())
+      or t.handling_org_id in (select private.staff_org_ids())
+      or private.is_backend()
+    )
+  for no key update;
+  if not found then
+    perform private.refuse_unknown_ticket();
+  end if;
+  return ticket;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.lock_ticket_as_staff(ticket_id uuid)
+ RETURNS public.tickets
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.lock_ticket(lock_ticket_as_staff.ticket_id);
+begin
+  if ticket.handling_org_id not in (select private.staff_org_ids()) then
+    perform private.refuse('TK008', 'Only staff may do this.',
+      'It is for employees and admins of the organization that handles the ticket.');
+  end if;
+  return ticket;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.mark_ticket_read(ticket_id uuid, seq bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := (select auth.uid());
+  ticket public.tickets;
+  number bigint;
+begin
+  update public.ticket_reads r
+  set last_read_seq = greatest(r.last_read_seq, least(mark_ticket_read.seq, t.last_seq))
+  from public.tickets t
+  where r.user_id = me and r.ticket_id = mark_ticket_read.ticket_id and t.id = r.ticket_id
+  returning r.last_read_seq into number;
+  if number is null then
+    -- Locked like every write: the foreign key of a first read would share-lock the row.
+    ticket := private.lock_ticket(mark_ticket_read.ticket_id);
+    insert into public.ticket_reads as r (user_id, ticket_id, last_read_seq)
+    values (me, ticket.id, least(greatest(mark_ticket_read.seq, 0), ticket.last_seq))
+    on conflict on constraint ticket_reads_pkey
+      do update set last_read_seq = greatest(r.last_read_seq, excluded.last_read_seq)
+    returning r.last_read_seq into number;
+  end if;
+  return number;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.message_json(message public.ticket_messages)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'id', message.id, 'ticket_id', message.ticket_id, 'seq', message.seq,
+    'author_id', message.author_id, 'author_role', message.author_role,
+    'author_name', message.author_name, 'body', message.body,
+    'message_type', message.message_type, 'reply_to', message.reply_to,
+    'created_at', message.created_at
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.messages_before(ticket_id uuid, before_seq bigint, max_messages integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  top constant bigint := coalesce(before_seq, 9223372036854775807);
+  first bigint;
+  more boolean;
+begin
+  select min(m.place) into first from (
+    select x.place from public.ticket_messages x
+    where x.ticket_id = messages_before.ticket_id and x.message_type = 'public' and x.place < top
+    order by x.place desc
+    limit least(greatest(max_messages, 0), 500)
+  ) m;
+  more := exists (
+    select from public.ticket_messages x
+    where x.ticket_id = messages_before.ticket_id and x.message_type = 'public'
+      and x.place < coalesce(first, top)
+  );
+  return jsonb_build_object('more', more, 'messages', (
+    select coalesce(
+      jsonb_agg(private.message_json(m) order by m.place, m.seq nulls last, m.created_at, m.id), '[]'
+    )
+    from public.ticket_messages m
+    where m.ticket_id = messages_before.ticket_id
+      and m.place >= case when more then coalesce(first, top) else 0 end
+      and m.place < top
+  ));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.name_from_sign_up(metadata jsonb, email text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return left(coalesce(
+    nullif(private.trimmed(metadata ->> 'display_name'), ''),
+    nullif(private.trimmed(metadata ->> 'full_name'), ''),
+    nullif(private.trimmed(metadata ->> 'name'), ''),
+    nullif(split_part(email, '@', 1), ''),
+    'Customer'
+  ), 200);
+end
+$function$
+CREATE OR REPLACE FUNCTION private.number_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  changes bigint;
+begin
+  new.subject := private.trimmed(new.subject);
+  if old.status <> 'closed' and new.status = 'closed' then
+    new.closed_at := clock_timestamp();
+  elsif new.status <> 'closed' then
+    new.closed_at := null;
+    new.close_reason := null;
+  elsif (old.subject, old.description, old.priority)
+    is distinct from (new.subject, new.description, new.priority)
+  then
+    perform private.refuse_closed();
+  end if;
+  select count(*) into changes from private.ticket_changes(old, new);
+  if changes > 0 then
+    new.last_seq := old.last_seq + changes;
+    new.updated_at := clock_timestamp();
+    if (private.actor(new.user_id)).id is distinct from new.user_id then
+      new.last_staff_seq := new.last_seq;
+    end if;
+  end if;
+  return new;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.open_ticket()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  if (select auth.uid()) is not null then
+    new.user_id := (select auth.uid());
+    new.status := 'open';
+  end if;
+  new.subject := private.trimmed(new.subject);
+  if new.status = 'closed' and new.closed_at is null then
+    new.closed_at := clock_timestamp();
+  end if;
+  new.last_seq := 1;
+  new.last_staff_seq := case when (private.actor(new.user_id, new.user_id)).id = new.user_id then 0 else 1 end;
+  new.created_at := clock_timestamp();
+  new.updated_at := new.created_at;
+  return new;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.organization_json(org_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select jsonb_build_object(
+      'id', o.id, 'name', o.name, 'reopen_window_seconds', o.reopen_window_seconds
+    )
+    from public.organizations o
+    where o.id = organization_json.org_id
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.permission_json(reason text, until timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'allowed', permission_json.reason is null,
+    'reason', permission_json.reason,
+    'until', permission_json.until
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.place_message()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.lock_ticket(new.ticket_id);
+  who constant record := private.actor(ticket.user_id, new.author_id);
+  problems jsonb := '[]';
+begin
+  if ticket.status = 'closed' then
+    perform private.refuse_closed();
+  end if;
+  if new.message_type = 'internal' and not private.is_backend()
+    and ticket.handling_org_id not in (select private.staff_org_ids())
+  then
+    problems := problems || private.problem('message_type', 'Only staff write internal notes.');
+  end if;
+  -- A public answer to an internal note would tell of the note.
+  if new.reply_to is not null and not exists (
+    select from public.ticket_messages m
+    where m.id = new.reply_to and m.ticket_id = new.ticket_id
+      and (m.message_type = 'public' or new.message_type = 'internal')
+  ) then
+    problems := problems || private.problem('reply_to', 'This is not a message of the ticket.');
+  end if;
+  perform private.refuse_invalid(problems);
+  new.author_id := who.id;
+  new.author_role := who.role;
+  new.author_name := who.name;
+  new.created_at := clock_timestamp();
+  new.place := ticket.last_seq + case new.message_type when 'public' then 1 else 0 end;
+  return new;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.problem(field text, message text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_array(jsonb_build_object('field', field, 'message', message));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.record_changes()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  who constant record := private.actor(new.user_id);
+begin
+  insert into public.ticket_events (
+    ticket_id, seq, kind, actor_id, actor_role, actor_name, data, created_at
+  )
+  select new.id, old.last_seq + c.ordinality, c.kind, who.id, who.role, who.name, c.data,
+    new.updated_at
+  from private.ticket_changes(old, new) with ordinality as c (kind, data, ordinality);
+  return null;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.record_message()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  number bigint;
+begin
+  update public.tickets t
+  set last_seq = t.last_seq + 1,
+    last_staff_seq =
+      case when new.author_id = t.user_id then t.last_staff_seq else t.last_seq + 1 end,
+    last_message_at = new.created_at,
+    updated_at = new.created_at
+  where t.id = new.ticket_id
+  returning t.last_seq into number;
+  if number <> new.place then
+    -- One statement inserted several messages of this ticket, and all were placed before any was counted.
+    update public.ticket_messages m set place = number where m.id = new.id;
+  end if;
+  insert into public.ticket_events (
+    ticket_id, seq, kind, actor_id, actor_role, actor_name, data, created_at
+  )
+  values (
+    new.ticket_id, number, 'message', new.author_id, new.author_role, new.author_name,
+    jsonb_build_object('message_id', new.id), new.created_at
+  );
+  return null;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.record_opening()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  who constant record := private.actor(new.user_id, new.user_id);
+begin
+  insert into public.ticket_events (
+    ticket_id, seq, kind, actor_id, actor_role, actor_name, request_hash, created_at
+  )
+  values (
+    new.id, 1, 'created', who.id, who.role, who.name,
+    private.ticket_hash(new.subject, new.description, new.priority, new.handling_org_id),
+    new.created_at
+  );
+  return null;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.refuse(code text, message text, hint text, detail text DEFAULT ''::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  raise exception using
+    errcode = refuse.code, message = refuse.message, hint = refuse.hint, detail = refuse.detail;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.refuse_closed()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.refuse('TK003', 'The ticket is closed.',
+    'Reopen it, or write a new ticket when the time for that is over.');
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.refuse_invalid(problems jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if problems <> '[]' then
+    perform private.refuse('TK001', 'The input is not valid.',
+      'The detail lists every wrong field with what is wrong with it.', problems::text);
+  end if;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.refuse_unknown_ticket()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.refuse('TK002', 'There is no such ticket.',
+    'It does not exist, or it is not visible to the signed-in user.');
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.refuse_used_id(field text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.refuse('23505', format('This %s has been used for something else.', field),
+    'Make a new random UUID for each new thing; repeat one only with the very same content.');
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.reopen_ticket(ticket_id uuid, request_id uuid)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.lock_ticket(reopen_ticket.ticket_id);
+  number bigint := private.seen_request(
+    reopen_ticket.ticket_id, reopen_ticket.request_id, 'reopened'
+  );
+  until timestamptz;
+begin
+  if number is not null then
+    return number;
+  end if;
+  if ticket.status <> 'closed' then
+    perform private.refuse('TK004', 'The ticket is not closed.', 'There is nothing to reopen.');
+  end if;
+  until := private.reopen_until(ticket);
+  if until < clock_timestamp() then
+    perform private.refuse('TK005', 'The time to reopen this ticket is over.',
+      'Write a new ticket; the detail says when the time ended.', to_jsonb(until) #>> '{}');
+  end if;
+  update public.tickets t set status = 'open'
+  where t.id = ticket.id
+  returning t.last_seq into number;
+  update public.ticket_events e set request_id = reopen_ticket.request_id
+  where e.ticket_id = ticket.id and e.seq = number;
+  return number;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.reopen_until(ticket public.tickets)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select ticket.closed_at + make_interval(secs => o.reopen_window_seconds)
+    from public.organizations o
+    where o.id = ticket.handling_org_id
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.require_user()
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := (select auth.uid());
+begin
+  if me is null then
+    perform private.refuse('TK006', 'Nobody is signed in.', 'Sign in first.');
+  end if;
+  return me;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.ring_doorbells()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET "TimeZone" TO 'UTC'
+AS $function$
+declare
+  customer uuid;
+  payload constant jsonb :=
+    jsonb_build_object('ticket_id', new.ticket_id, 'seq', new.seq, 'kind', new.kind);
+begin
+  select t.user_id into customer from public.tickets t where t.id = new.ticket_id;
+  perform realtime.send(payload, 'event', 'ticket:' || new.ticket_id, true);
+  perform realtime.send(payload, 'event', 'customer:' || customer, true);
+  return null;
+exception when others then
+  raise warning 'customer_tickets.doorbell_failed ticket % event %: %', new.ticket_id, new.seq, sqlstate;
+  return null;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.seen_request(ticket_id uuid, request_id uuid, kind text, reason text DEFAULT NULL::text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  event public.ticket_events;
+begin
+  select e.* into event
+  from public.ticket_events e
+  where e.ticket_id = seen_request.ticket_id and e.request_id = seen_request.request_id;
+  if found and (event.actor_id, event.kind, event.data ->> 'reason')
+    is distinct from ((select auth.uid()), seen_request.kind, seen_request.reason)
+  then
+    perform private.refuse_used_id('request_id');
+  end if;
+  return event.seq;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.set_ticket_status(ticket_id uuid, status text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.lock_ticket_as_staff(set_ticket_status.ticket_id);
+  number bigint;
+begin
+  if coalesce(set_ticket_status.status, '') not in ('open', 'in-progress', 'closed') then
+    perform private.refuse_invalid(
+      private.problem('status', 'The status is one of open, in-progress and closed.')
+    );
+  end if;
+  update public.tickets t set status = set_ticket_status.status
+  where t.id = ticket.id
+  returning t.last_seq into number;
+  return case when number > ticket.last_seq then number end;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.staff_org_ids()
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER ROWS 1
+ SET search_path TO ''
+AS $function$
+  select p.org_id
+  from public.profiles p
+  where p.user_id = (select auth.uid()) and p.role in ('employee', 'admin')
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.ticket_changes(before public.tickets, after public.tickets)
+ RETURNS TABLE(kind text, data jsonb)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  fields constant text[] := array_remove(array[
+    case when before.subject is distinct from after.subject then 'subject' end,
+    case when before.priority is distinct from after.priority then 'priority' end,
+    case when before.description is distinct from after.description then 'description' end
+  ], null);
+begin
+  if fields <> '{}' then
+    kind := 'edited';
+    select jsonb_build_object('fields', to_jsonb(fields),
+        'from', coalesce(jsonb_object_agg(c.field, c.old_value), '{}'),
+        'to', coalesce(jsonb_object_agg(c.field, c.new_value), '{}'))
+    into data
+    from (
+      values ('subject', before.subject, after.subject), ('priority', before.priority, after.priority)
+    ) as c (field, old_value, new_value)
+    where c.field = any (fields);
+    return next;
+  end if;
+  if (before.assigned_employee, before.assigned_team)
+    is distinct from (after.assigned_employee, after.assigned_team)
+  then
+    kind := 'assigned';
+    data := jsonb_build_object(
+      'from', private.assignment(before.assigned_employee, before.assigned_team),
+      'to', private.assignment(after.assigned_employee, after.assigned_team)
+    );
+    return next;
+  end if;
+  if before.status = after.status then
+    return;
+  elsif after.status = 'closed' then
+    kind := 'closed';
+    data := jsonb_build_object('reason', after.close_reason, 'from', before.status);
+  else
+    kind := case before.status when 'closed' then 'reopened' else 'status' end;
+    data := jsonb_build_object('from', before.status, 'to', after.status);
+  end if;
+  return next;
+end
+$function$
+CREATE OR REPLACE FUNCTION private.ticket_hash(subject text, description text, priority text, handling_org_id uuid)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  return sha256(convert_to(
+    jsonb_build_array(subject, description, priority, handling_org_id)::text, 'UTF8'
+  ));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.ticket_json(ticket public.tickets)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'id', ticket.id, 'user_id', ticket.user_id, 'subject', ticket.subject,
+    'description', ticket.description, 'status', ticket.status, 'priority', ticket.priority,
+    'handling_org_id', ticket.handling_org_id, 'assigned_team', ticket.assigned_team,
+    'assigned_employee', ticket.assigned_employee, 'follow_up_of', ticket.follow_up_of,
+    'closed_at', ticket.closed_at, 'close_reason', ticket.close_reason,
+    'last_seq', ticket.last_seq, 'last_staff_seq', ticket.last_staff_seq,
+    'last_message_at', ticket.last_message_at, 'created_at', ticket.created_at,
+    'updated_at', ticket.updated_at,
+    'last_read_seq', coalesce((
+      select r.last_read_seq from public.ticket_reads r
+      where r.user_id = (select auth.uid()) and r.ticket_id = ticket.id
+    ), 0)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.ticket_problems(subject text, description text, priority text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  length constant integer := char_length(private.trimmed(subject));
+  problems jsonb := '[]';
+begin
+  if length = 0 then
+    problems := problems || private.problem('subject', 'The subject is blank.');
+  elsif length > 200 then
+    problems := problems || private.problem('subject', 'The subject is longer than 200 characters.');
+  end if;
+  if char_length(description) > 20000 then
+    problems := problems
+      || private.problem('description', 'The description is longer than 20000 characters.');
+  end if;
+  if priority not in ('low', 'medium', 'high') then
+    problems := problems
+      || private.problem('priority', 'The priority is one of low, medium and high.');
+  end if;
+  return problems;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.trimmed(value text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  return btrim(value, E' \t\n\v\f\r\u001c\u001d\u001e\u001f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003'
+    '\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000');
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.visible_ticket(ticket_id uuid)
+ RETURNS public.tickets
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  ticket public.tickets;
+begin
+  perform private.require_user();
+  select t.* into ticket from public.tickets t where t.id = visible_ticket.ticket_id;
+  if not found then
+    perform private.refuse_unknown_ticket();
+  end if;
+  return ticket;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION public.assign_ticket(ticket_id uuid, employee uuid, team text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  number bigint;
+begin
+  perform private.require_user();
+  number := private.assign_ticket(ticket_id, employee, team);
+  return private.change_json(ticket_id, number);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Staff: assigns to an employee and a team; null is nobody.
+CREATE OR REPLACE FUNCTION public.close_ticket(ticket_id uuid, request_id uuid, reason text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  wanted_reason constant text := nullif(private.trimmed(reason), '');
+  problems jsonb := '[]';
+  number bigint;
+begin
+  perform private.require_user();
+  if request_id is null then
+    problems := problems || private.problem('request_id', 'The request id is missing.');
+  end if;
+  if char_length(wanted_reason) > 1000 then
+    problems := problems || private.problem('reason', 'The reason is longer than 1000 characters.');
+  end if;
+  perform private.refuse_invalid(problems);
+  -- A statement of its own, here and below: change_json would not see what its own statement does.
+  number := private.close_ticket(ticket_id, request_id, wanted_reason);
+  return private.change_json(ticket_id, number);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Closes a ticket; repeating a request_id changes nothing and returns the event it made.
+CREATE OR REPLACE FUNCTION public.create_ticket(id uuid, subject text, description text, handling_org_id uuid, priority text DEFAULT 'medium'::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  me constant uuid := private.require_user();
+  wanted_subject constant text := private.trimmed(coalesce(create_ticket.subject, ''));
+  wanted_description constant text := coalesce(create_ticket.description, '');
+  problems jsonb := private.ticket_problems(
+    wanted_subject, wanted_description, coalesce(create_ticket.priority, '')
+  );
+  ticket public.tickets;
+  opening public.ticket_events;
+begin
+  if create_ticket.id is null then
+    problems := problems || private.problem('id', 'The id is missing.');
+  end if;
+  if not exists (select from public.organizations o where o.id = create_ticket.handling_org_id) then
+    problems := problems || private.problem('handling_org_id', 'There is no such organization.');
+  end if;
+  perform private.refuse_invalid(problems);
+
+  -- Two at once with one id: the second waits here for the first, and then finds its ticket.
+  insert into public.tickets (id, subject, description, priority, handling_org_id)
+  values (
+    create_ticket.id, wanted_subject, wanted_description, create_ticket.priority,
+    create_ticket.handling_org_id
+  )
+  on conflict (id) do nothing;
+
+  select t.* into ticket from public.tickets t where t.id = create_ticket.id and t.user_id = me;
+  select e.* into opening from public.ticket_events e where e.ticket_id = ticket.id and e.seq = 1;
+  -- Against what it was created with: the ticket may have been edited since.
+  if opening.request_hash is distinct from private.ticket_hash(
+    wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
+  ) then
+    perform private.refuse_used_id('id');
+  end if;
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'events', jsonb_build_array(private.event_json(opening))
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Opens a ticket; the id is the client's, and repeating it with the same content changes nothing.
+CREATE OR REPLACE FUNCTION public.edit_ticket(ticket_id uuid, subject text DEFAULT NULL::text, description text DEFAULT NULL::text, priority text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  before public.tickets;
+  after_seq bigint;
+begin
+  perform private.require_user();
+  before := private.lock_ticket(edit_ticket.ticket_id);
+  perform private.refuse_invalid(private.ticket_problems(
+    edit_ticket.subject, edit_ticket.description, edit_ticket.priority
+  ));
+  if before.status = 'closed' then
+    perform private.refuse_closed();
+  end if;
+  update public.tickets t
+  set subject = coalesce(edit_ticket.subject, t.subject),
+    description = coalesce(edit_ticket.description, t.description),
+    priority = coalesce(edit_ticket.priority, t.priority)
+  where t.id = edit_ticket.ticket_id
+  returning t.last_seq into after_seq;
+  return private.change_json(
+    edit_ticket.ticket_id, case when after_seq > before.last_seq then after_seq end
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Changes what is not null of an open ticket: subject, description, priority.
+CREATE OR REPLACE FUNCTION public.mark_ticket_read(ticket_id uuid, seq bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.require_user();
+  if not exists (select from public.tickets t where t.id = mark_ticket_read.ticket_id) then
+    perform private.refuse_unknown_ticket();
+  end if;
+  if seq is null then
+    perform private.refuse_invalid(private.problem('seq', 'The number is missing.'));
+  end if;
+  return jsonb_build_object('last_read_seq', private.mark_ticket_read(ticket_id, seq));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Remembers how far the caller has read; never backwards, never beyond the last event.
+CREATE OR REPLACE FUNCTION public.reopen_ticket(ticket_id uuid, request_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  number bigint;
+begin
+  perform private.require_user();
+  if request_id is null then
+    perform private.refuse_invalid(
+      private.problem('request_id', 'The request id is missing.')
+    );
+  end if;
+  number := private.reopen_ticket(ticket_id, request_id);
+  return private.change_json(ticket_id, number);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Reopens a ticket within its organization's time; repeating a request_id changes nothing.
+CREATE OR REPLACE FUNCTION public.send_message(id uuid, ticket_id uuid, body text, message_type text DEFAULT 'public'::text, reply_to uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  me constant uuid := private.require_user();
+  problems jsonb := '[]';
+  message public.ticket_messages;
+  ticket public.tickets;
+begin
+  -- The lock first: from here on nobody else writes in this ticket, so what is found stays true.
+  perform private.lock_ticket(send_message.ticket_id);
+  if send_message.id is null then
+    problems := problems || private.problem('id', 'The id is missing.');
+  end if;
+  if private.trimmed(coalesce(send_message.body, '')) = '' then
+    problems := problems || private.problem('body', 'The message is blank.');
+  elsif char_length(send_message.body) > 20000 then
+    problems := problems || private.problem('body', 'The message is longer than 20000 characters.');
+  end if;
+  if coalesce(send_message.message_type, '') not in ('public', 'internal') then
+    problems := problems || private.problem('message_type', 'The type is public or internal.');
+  end if;
+  perform private.refuse_invalid(problems);
+
+  -- Looked for before writing: a repetition is answered even when the ticket has been closed since.
+  select m.* into message
+  from public.ticket_messages m
+  where m.id = send_message.id and m.author_id = me;
+  if not found then
+    insert into public.ticket_messages (id, ticket_id, body, message_type, reply_to)
+    values (
+      send_message.id, send_message.ticket_id, send_message.body, send_message.message_type,
+      send_message.reply_to
+    )
+    on conflict (id) do nothing;
+    select m.* into message
+    from public.ticket_messages m
+    where m.id = send_message.id and m.author_id = me;
+  end if;
+  if (message.ticket_id, message.body, message.message_type, message.reply_to) is distinct from (
+    send_message.ticket_id, send_message.body, send_message.message_type, send_message.reply_to
+  ) then
+    perform private.refuse_used_id('id');
+  end if;
+  select t.* into ticket from public.tickets t where t.id = send_message.ticket_id;
+  return jsonb_build_object(
+    'message', private.message_json(message),
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Writes in a ticket; the id is the client's, and repeating it with the same content changes nothing.
+CREATE OR REPLACE FUNCTION public.set_ticket_status(ticket_id uuid, status text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  number bigint;
+begin
+  perform private.require_user();
+  number := private.set_ticket_status(ticket_id, status);
+  return private.change_json(ticket_id, number);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Staff: sets open, in-progress or closed.
+CREATE OR REPLACE FUNCTION public.ticket_counts()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := private.require_user();
+begin
+  return (
+    select jsonb_build_object(
+      'open', count(*) filter (where t.status = 'open'),
+      'in_progress', count(*) filter (where t.status = 'in-progress'),
+      'closed', count(*) filter (where t.status = 'closed'),
+      'unread', count(*) filter (where t.last_staff_seq > coalesce(r.last_read_seq, 0))
+    )
+    from public.tickets t
+    left join public.ticket_reads r on r.user_id = me and r.ticket_id = t.id
+    where t.user_id = me
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- How many of the caller's own tickets are in each status, and unread.
+CREATE OR REPLACE FUNCTION public.ticket_events_after(ticket_id uuid, after_seq bigint, max_events integer DEFAULT 200)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.visible_ticket(ticket_id);
+begin
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'events', (
+      select coalesce(
+        jsonb_agg(
+          private.event_json(
+            e,
+            case e.kind when 'message' then (
+              select private.message_json(m) from public.ticket_messages m
+              where m.id = (e.data ->> 'message_id')::uuid
+            ) end
+          )
+          order by e.seq
+        ),
+        '[]'
+      )
+      from (
+        select x.* from public.ticket_events x
+        where x.ticket_id = ticket_events_after.ticket_id and x.seq > coalesce(after_seq, 0)
+        order by x.seq
+        limit least(greatest(max_events, 0), 1000)
+      ) e
+    )
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The events above a number, each with its message, and the ticket as of the same moment.
+CREATE OR REPLACE FUNCTION public.ticket_events_before(ticket_id uuid, before_seq bigint, max_events integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.visible_ticket(ticket_id);
+  return private.events_before(ticket_id, before_seq, max_events);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The last events below a number, oldest first.
+CREATE OR REPLACE FUNCTION public.ticket_messages_before(ticket_id uuid, before_seq bigint, max_messages integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.visible_ticket(ticket_id);
+  return private.messages_before(ticket_id, before_seq, max_messages);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The last messages below a number, oldest first.
+CREATE OR REPLACE FUNCTION public.ticket_thread(ticket_id uuid, message_limit integer DEFAULT 50, event_limit integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  ticket constant public.tickets := private.visible_ticket(ticket_id);
+  who constant record := private.actor(ticket.user_id);
+  messages constant jsonb := private.messages_before(ticket_id, null, message_limit);
+  events constant jsonb := private.events_before(ticket_id, null, event_limit);
+begin
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'organization', private.organization_json(ticket.handling_org_id),
+    'messages', messages -> 'messages',
+    'more_messages', messages -> 'more',
+    'events', events -> 'events',
+    'more_events', events -> 'more',
+    'can', private.can_json(ticket),
+    'me', jsonb_build_object('id', who.id, 'role', who.role, 'name', who.name)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- A ticket with its organization, last messages and events, and what the caller may do with it.
