@@ -21,7 +21,7 @@ from customer_tickets import (
     TicketReopened,
 )
 
-PAUSE = float(os.environ.get("QUICKSTART_PAUSE", "0.6"))
+PAUSE = float(os.environ.get("QUICKSTART_PAUSE", "0.4"))
 
 
 def main() -> None:

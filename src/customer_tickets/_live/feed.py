@@ -66,6 +66,7 @@ class AsyncTicketFeed:
         self._failures = 0
         self._ready: deque[TicketEvent | FeedStopped] = deque()
         self._bell: Bell | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -86,6 +87,9 @@ class AsyncTicketFeed:
         if self._bell is not None:
             self._line.leave(self._bell)
             self._bell.close()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
 
     @property
     def state(self) -> FeedState:
@@ -134,8 +138,8 @@ class AsyncTicketFeed:
             self._hear(self._bell)
             if self._bell.closed:
                 self._stop("signed_out", SignInRequired("Signed out, or the client was closed."))
-            elif self._recovery.behind:
-                await self._read()
+            elif self._reading is not None or self._recovery.behind:
+                await self._finish_reading()
             elif not await self._bell.wait(self._patience(self._bell)):
                 self._recovery.ask()
         return bool(self._ready)
@@ -160,6 +164,17 @@ class AsyncTicketFeed:
         if self._recovery.lagging:
             return min(1.0, self._check_every)
         return self._check_every
+
+    async def _finish_reading(self) -> None:
+        # A task of its own, so that a caller who waits for a millisecond at a time does not begin
+        # anew each time. One at a time; the next call finds it and waits on.
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read(), name="customer_tickets.read")
+        reading = self._reading
+        await asyncio.wait({reading})
+        if self._reading is reading:
+            self._reading = None
+            reading.result()
 
     async def _read(self) -> None:
         after = self._recovery.fetching()

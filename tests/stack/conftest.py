@@ -1,0 +1,46 @@
+"""Clients of both faces, signed in, closed after the test."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from customer_tickets import AsyncCustomerTickets, CustomerTickets
+from customer_tickets.devstack import LocalStack
+from faces import Client, Office, closed, got
+from fix_stack import People, Person
+
+Opener = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture(params=["blocking", "async"])
+async def opener(request: pytest.FixtureRequest, stack: LocalStack) -> AsyncIterator[Opener]:
+    """Opens clients of one face, signed in as a person if one is given."""
+    face = CustomerTickets if request.param == "blocking" else AsyncCustomerTickets
+    opened: list[Client] = []
+
+    async def open_client(
+        person: Person | None = None, *, url: str | None = None, timeout: float = 30.0
+    ) -> Client:
+        client = face(url if url is not None else stack.url, stack.publishable_key, timeout=timeout)
+        opened.append(client)
+        if person is not None:
+            await got(client.sign_in(person.email, person.password))
+        return client
+
+    yield open_client
+    for client in opened:
+        await closed(client)
+
+
+@pytest.fixture
+async def tickets(opener: Opener, people: People) -> Client:
+    """Ana's client, of either face."""
+    return await opener(people.ana)
+
+
+@pytest.fixture
+def office(stack: LocalStack, people: People) -> Iterator[Office]:
+    """Eva's tools."""
+    tools = Office(stack, people.eva.id)
+    yield tools
+    tools.close()

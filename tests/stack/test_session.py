@@ -1,0 +1,179 @@
+"""Sign-in, sign-up, sign-out, and tokens that are fresh without anybody noticing."""
+
+import asyncio
+import dataclasses
+import logging
+import time
+from uuid import uuid4
+
+import pytest
+
+from customer_tickets import (
+    AsyncCustomerTickets,
+    Offline,
+    SignInFailed,
+    SignInRequired,
+    SignUpFailed,
+)
+from customer_tickets.devstack import LocalStack
+from faces import closed, got
+from fix_stack import People
+from stack.conftest import Opener
+from tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.anyio
+
+
+def token_requests(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("/auth/v1/token" in record.getMessage() for record in caplog.records)
+
+
+def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a laptop's sleep: the wall clock has moved, monotonic ones have not."""
+    real = time.time
+    monkeypatch.setattr("customer_tickets._session.time.time", lambda: real() + 3590)
+
+
+@pytest.fixture
+async def client(stack: LocalStack, people: People) -> AsyncCustomerTickets:
+    client = AsyncCustomerTickets(stack.url, stack.publishable_key)
+    await client.sign_in(people.ana.email, people.ana.password)
+    return client
+
+
+async def test_sign_up_makes_a_customer_who_is_signed_in(opener: Opener) -> None:
+    client = await opener()
+    email = f"new-{uuid4().hex}@example.com"
+    user = await got(client.sign_up(email, "a long password", display_name="New Person"))
+    assert client.user == user
+    assert user.email == email
+    assert (await got(client.counts())).open == 0
+    with pytest.raises(SignUpFailed, match="has an account already") as caught:
+        await got((await opener()).sign_up(email, "a long password"))
+    assert email not in str(caught.value)
+
+
+async def test_a_wrong_password_is_said_in_words_without_the_address(
+    opener: Opener, people: People
+) -> None:
+    client = await opener()
+    with pytest.raises(SignInFailed, match="Wrong e-mail or password") as caught:
+        await got(client.sign_in(people.ana.email, "wrong"))
+    assert people.ana.email not in f"{caught.value}{caught.value!r}"
+    with pytest.raises(SignInRequired):
+        await got(client.counts())
+
+
+@pytest.mark.parametrize(("email", "password"), [("", "x"), ("x", ""), ("not an address", "x")])
+async def test_what_cannot_sign_in_is_one_typed_error(
+    opener: Opener, email: str, password: str
+) -> None:
+    with pytest.raises(SignInFailed):
+        await got((await opener()).sign_in(email, password))
+
+
+async def test_a_weak_password_is_refused(opener: Opener) -> None:
+    with pytest.raises(SignUpFailed):
+        await got((await opener()).sign_up(f"weak-{uuid4().hex}@example.com", "1"))
+
+
+async def test_after_sign_out_every_call_asks_to_sign_in(opener: Opener, people: People) -> None:
+    client = await opener(people.ana)
+    await got(client.organizations.list())
+    await got(client.sign_out())
+    await got(client.sign_out())
+    with pytest.raises(SignInRequired):
+        await got(client.organizations.list())
+    with pytest.raises(SignInRequired):
+        _ = client.user
+    await got(client.sign_in(people.ben.email, people.ben.password))
+    assert client.user.id == people.ben.id
+
+
+async def test_ten_callers_at_once_refresh_once(
+    client: AsyncCustomerTickets,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    an_hour_later(monkeypatch)
+    with caplog.at_level(logging.INFO, "httpx"):
+        caplog.clear()
+        await asyncio.gather(*(client.counts() for _ in range(10)))
+    assert token_requests(caplog) == 1
+    await client.aclose()
+
+
+async def test_a_caller_that_is_cancelled_does_not_take_the_refresh_with_it(
+    client: AsyncCustomerTickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_hour_later(monkeypatch)
+    first = asyncio.create_task(client.counts())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    second = asyncio.create_task(client.counts())
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).open == 0
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await client.aclose()
+
+
+async def test_a_token_that_only_the_server_finds_stale_is_replaced_once(
+    client: AsyncCustomerTickets,
+    stack: LocalStack,
+    people: People,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = client._session
+    assert session._tokens is not None
+    stale = stack.mint_token(people.ana.id, lifetime=-60)
+    session._tokens = dataclasses.replace(session._tokens, access=stale)
+    with caplog.at_level(logging.INFO, "httpx"):
+        caplog.clear()
+        await asyncio.gather(*(client.counts() for _ in range(5)))
+    assert token_requests(caplog) == 1
+    await client.aclose()
+
+
+async def test_a_session_that_was_ended_elsewhere_asks_to_sign_in_again(
+    client: AsyncCustomerTickets,
+    stack: LocalStack,
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = AsyncCustomerTickets(stack.url, stack.publishable_key)
+    await other.sign_in(people.ana.email, people.ana.password)
+    await other.sign_out(everywhere=True)
+    await other.aclose()
+    an_hour_later(monkeypatch)
+    with pytest.raises(SignInRequired, match="session has ended"):
+        await client.counts()
+    with pytest.raises(SignInRequired, match="Nobody is signed in"):
+        await client.counts()
+    await client.aclose()
+
+
+async def test_offline_with_an_expired_session_is_offline_and_never_anonymous(
+    stack: LocalStack, people: People, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = AsyncCustomerTickets(proxy.url, stack.publishable_key, timeout=2)
+    await client.sign_in(people.ana.email, people.ana.password)
+    real = time.time
+    monkeypatch.setattr("customer_tickets._session.time.time", lambda: real() + 7200)
+    proxy.refuse()
+    with pytest.raises(Offline):
+        await client.counts()
+    proxy.heal()
+    assert (await client.counts()).open == 0
+    await client.aclose()
+
+
+async def test_the_session_shows_no_token(opener: Opener, people: People) -> None:
+    client = await opener(people.ana)
+    inner = client if isinstance(client, AsyncCustomerTickets) else client._async
+    assert inner._session._tokens is not None
+    token = inner._session._tokens.access
+    assert token not in f"{client!r}{client.user!r}{inner._session._tokens!r}"
+    assert people.ana.email not in f"{client!r}{client.user!r}"
+    await closed(client)
