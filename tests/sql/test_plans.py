@@ -103,7 +103,7 @@ def test_a_deep_page_costs_what_the_first_costs(crowded_world: World, extra: str
     with crowded_world.acting(crowded_world.ana, keep=False) as ana:
         at, ticket = ana.rows(
             "select created_at, id from public.tickets where user_id = %s"
-            " order by created_at desc, id desc offset 2500 limit 1",
+            " order by created_at desc, id desc offset 1000 limit 1",
             crowded_world.ana,
         )[0]
         found, pages = explain(
