@@ -16,12 +16,12 @@ grant select on public.rights to authenticated;
 create policy "rights decide who reads" on realtime.messages for select to authenticated
   using (extension = any ((
     select reads from public.rights
-    where topic = realtime.topic() and sub = current_setting('request.jwt.claim.sub')
+    where topic = realtime.topic() and sub = current_setting('request.jwt.claim.sub', true)
   )::text[]));
 create policy "rights decide who writes" on realtime.messages for insert to authenticated
   with check (extension = any ((
     select writes from public.rights
-    where topic = realtime.topic() and sub = current_setting('request.jwt.claim.sub')
+    where topic = realtime.topic() and sub = current_setting('request.jwt.claim.sub', true)
   )::text[]));
 """
 

@@ -54,7 +54,7 @@ class Frames:
     async def receive(self) -> dict[str, Any]:
         """The next frame."""
         async with asyncio.timeout(WAIT):
-            frame = json.loads(await self.socket.recv())
+            frame: dict[str, Any] = json.loads(await self.socket.recv())
         self.seen.append(frame)
         return frame
 
@@ -114,7 +114,7 @@ class Realtime:
         """Run a query as the superuser and commit."""
         connection = await psycopg.AsyncConnection.connect(self.dsn, autocommit=True)
         try:
-            cursor = await connection.execute(query, values)  # type: ignore[arg-type]  # tests' own
+            cursor = await connection.execute(query, values)
             return await cursor.fetchall() if cursor.description else []
         finally:
             await connection.close()

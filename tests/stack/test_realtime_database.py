@@ -64,7 +64,7 @@ async def test_order_of_commits_and_nothing_that_was_rolled_back(
         try:
             for turn in range(20):
                 await connection.execute(
-                    f'with next as (update public."{topic}" set n = n + 1 returning n)'  # type: ignore[arg-type]  # the test's own
+                    f'with next as (update public."{topic}" set n = n + 1 returning n)'
                     " select realtime.send(jsonb_build_object('n', n, 'part', part), 'event',"
                     " %s, false) from next, generate_series(1, 2) part",
                     (topic,),
@@ -271,3 +271,35 @@ async def test_what_was_replayed_is_not_heard_again(realtime: Realtime, topic: s
         )
         await realtime.announce(topic, '{"n": 2}')
         assert (await heard(client))["n"] == 2
+
+
+async def test_the_log_is_followed_no_longer_some_time_after_the_last_client_left(
+    realtime_dsn: str, topic: str
+) -> None:
+    profile = replace(FAST, capture_linger=0.2)
+    async with serve(realtime_dsn, profile) as server:
+        ready = server.project.capture.ready
+        async with server.client() as client:
+            await client.join_ready(topic)
+            await asyncio.sleep(0.3)
+            assert ready.is_set()
+        async with asyncio.timeout(10):
+            while ready.is_set():  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
+        async with server.client() as client:
+            await client.join_ready(topic)
+
+
+async def test_over_the_event_rate_the_database_s_messages_are_dropped_silently(
+    realtime_dsn: str, topic: str
+) -> None:
+    profile = replace(FAST, events_per_second=1)
+    async with serve(realtime_dsn, profile) as server, server.client() as client:
+        await client.join_ready(topic)
+        await server.execute(
+            "select realtime.send('{}', 'event', %s, false) from generate_series(1, 20)",
+            f"{topic}:of nobody",
+        )
+        await server.announce(topic, private=False)
+        await asyncio.sleep(0.1)
+        await client.nothing_more()

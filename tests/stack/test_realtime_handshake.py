@@ -42,7 +42,7 @@ REFUSED = {
     "The token provided is not a valid JWT": "nonsense",
     "Failed to validate JWT signature": jwt.encode({"role": "anon", "exp": 1e10}, "x" * 40),
     "Failed to generate JWT signer, check your JWT secret or JWKS": jwt.encode(
-        {"role": "service_role", "exp": 1e10}, None, algorithm="none"
+        {"role": "service_role", "exp": 1e10}, "", algorithm="none"
     ),
 }
 

@@ -57,7 +57,7 @@ BAD_TOKENS = {
         b'{"role": "anon", "exp": "soon"}', SECRET
     ),
     "JwtSignerError: Failed to generate JWT signer, check your JWT secret or JWKS": jwt.encode(
-        {"role": "service_role", "exp": 1e10}, None, algorithm="none"
+        {"role": "service_role", "exp": 1e10}, "", algorithm="none"
     ),
 }
 

@@ -1,6 +1,7 @@
 """Private channels: the policies of realtime.messages decide, asked as the caller."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,11 @@ async def test_a_role_that_the_api_cannot_take_on_opens_nothing(
 async def test_the_service_role_passes_every_policy(realtime: Realtime, topic: str) -> None:
     async with realtime.client() as client, realtime.client() as other:
         service = token(role="service_role")
-        config = {"private": True, "access_token": service, "broadcast": {"ack": True}}
+        config: dict[str, Any] = {
+            "private": True,
+            "access_token": service,
+            "broadcast": {"ack": True},
+        }
         await client.join(topic, **config)
         await other.join(topic, **config)
         await client.send(f"realtime:{topic}", "broadcast", BROADCAST)

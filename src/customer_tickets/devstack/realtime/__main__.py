@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -25,11 +26,13 @@ def _arguments() -> argparse.Namespace:
         "--jwt-secret-env", required=True, metavar="NAME", help="the variable that holds the secret"
     )
     parser.add_argument("--profile", choices=["fast", "faithful"], default="fast")
+    parser.add_argument("--private-only", action="store_true", help="refuse public channels")
     return parser.parse_args()
 
 
 async def _serve(arguments: argparse.Namespace, secret: str) -> None:
-    project = Project.connect(arguments.database_url, secret, profile_named(arguments.profile))
+    profile = replace(profile_named(arguments.profile), private_only=arguments.private_only)
+    project = Project.connect(arguments.database_url, secret, profile)
     runner = web.AppRunner(
         make_app(project), access_log=None, shutdown_timeout=STOP_SECONDS, handler_cancellation=True
     )

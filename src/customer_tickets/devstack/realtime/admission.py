@@ -44,8 +44,7 @@ async def admit(project: Project, applicant: Applicant, frame: Frame, name: str)
     access = Access(project, key, applicant.headers, presence=request.presence)
     await access.open(request.token if request.token is not None else applicant.api_key)
     replayed = await _replayed(project, frame.topic, key, request)
-    project.joined_sockets.add(applicant.identity)
-    project.capture.want()
+    project.arrive(applicant.identity)
     return Admission(frame.topic, key, frame.join_ref, request, access, replayed)
 
 

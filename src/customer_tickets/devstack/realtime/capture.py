@@ -47,24 +47,31 @@ class Capture:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._follow_for_ever(), name="capture")
 
-    async def stop(self) -> None:
-        """Stop, and say nothing to anybody."""
+    def rest(self) -> None:
+        """Stop following the log until it is wanted again; nobody is told."""
         if self._task is not None:
             self._task.cancel()
+        self._task = None
+
+    async def stop(self) -> None:
+        """Stop following, and wait until the connection is gone."""
+        task = self._task
+        self.rest()
+        if task is not None:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+                await task
 
     async def _follow_for_ever(self) -> None:
         wait = self._shortest
         while True:
             try:
                 await self._follow()
-            except (psycopg.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, it must come back
                 logger.warning("replication lost: %s", type(error).__name__)
-            if self.ready.is_set():
-                wait = self._shortest
-            self.ready.clear()
+                if self.ready.is_set():
+                    wait = self._shortest
+            finally:
+                self.ready.clear()
             await asyncio.sleep(random.uniform(self._shortest, wait))  # noqa: S311 - only jitter
             wait = min(wait * 2, self._longest)
 

@@ -5,6 +5,7 @@ JSON array, or a binary frame whose first byte says which kind it is.
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
@@ -32,10 +33,19 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number too large to be written again")
+    return number
+
+
 def parse_json(text: str | bytes) -> object:
     """Read JSON strictly; whatever is wrong with it is a ValueError."""
     try:
-        return cast("object", json.loads(text, parse_constant=_refuse_constant))
+        return cast(
+            "object", json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        )
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

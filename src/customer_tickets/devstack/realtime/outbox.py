@@ -8,24 +8,22 @@ from customer_tickets.devstack.realtime.frames import Wire
 
 __all__ = ["Outbox"]
 
-# The real server kills a connection whose process grows beyond this.
-MAX_BYTES = 50_000_000
-
 
 class Outbox:
     """An ordered queue of messages with one writer, which can be held back while a join runs."""
 
-    def __init__(self, overflow: Callable[[], None]) -> None:
+    def __init__(self, limit: int, overflow: Callable[[], None]) -> None:
         self._queue: deque[Wire] = deque()
         self._held: deque[Wire] | None = None
         self._bytes = 0
+        self._limit = limit
         self._overflow = overflow
         self._wake = asyncio.Event()
 
     def put(self, wire: Wire) -> None:
         """Add a message; too many bytes waiting, and the connection is given up."""
         self._bytes += len(wire.data)
-        if self._bytes > MAX_BYTES:
+        if self._bytes > self._limit:
             self._overflow()
             return
         if self._held is not None:

@@ -37,6 +37,10 @@ class Profile:
     """A channel's token is looked at again at least this often."""
     max_frame: int = 5_000_000
     max_payload: int = 3_000_500
+    max_backlog: int = 50_000_000
+    """Bytes that wait for one client; beyond, its connection is cut."""
+    capture_linger: float | None = None
+    """How long the log is followed after the last client left; None: for ever."""
     private_only: bool = False
     """The project setting "private channels only"."""
 
@@ -60,6 +64,7 @@ FAITHFUL = Profile(
     events_per_second=100.0,
     presence_per_second=1000.0,
     presence_per_channel=5,
+    capture_linger=690.0,
 )
 
 

@@ -1,5 +1,6 @@
 """What all sockets of the one project share."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from customer_tickets.devstack.realtime.hub import Hub
 from customer_tickets.devstack.realtime.limits import Rate
 from customer_tickets.devstack.realtime.profile import Profile
 from customer_tickets.devstack.realtime.tokens import Claims, verify
+from customer_tickets.devstack.realtime.wal import Inserted
 
 __all__ = ["Project"]
 
@@ -31,14 +33,21 @@ class Project:
     @classmethod
     def connect(cls, dsn: str, jwt_secret: str, profile: Profile) -> "Project":
         """The project of that database; nothing is opened yet."""
-        hub = Hub(profile.max_payload)
-        events = Rate(profile.events_per_second)
+        hub, events = Hub(profile.max_payload), Rate(profile.events_per_second)
+
+        def publish(row: Inserted) -> None:
+            # Over the rate, a message from the database is dropped, and nobody is told.
+            now = time.monotonic()
+            events.count(now)
+            if not events.exceeded(now):
+                hub.publish_row(row)
+
         return cls(
             profile,
             jwt_secret,
             Database(dsn),
             hub,
-            Capture(dsn, hub.publish_row, profile.capture_retry),
+            Capture(dsn, publish, profile.capture_retry),
             Rate(profile.joins_per_second),
             events,
             Rate(profile.presence_per_second),
@@ -52,6 +61,22 @@ class Project:
         """Whether the limit of connected users is reached."""
         limit = self.profile.sockets
         return limit is not None and len(self.joined_sockets) >= limit
+
+    def arrive(self, socket: object) -> None:
+        """A socket has joined a channel: from now on the log is followed, if it was not before."""
+        self.joined_sockets.add(socket)
+        self.capture.want()
+
+    def depart(self, socket: object) -> None:
+        """A socket is gone; some time after the last one, the log is not followed any longer."""
+        self.joined_sockets.discard(socket)
+        linger = self.profile.capture_linger
+        if linger is not None and not self.joined_sockets:
+            asyncio.get_running_loop().call_later(linger, self._rest)
+
+    def _rest(self) -> None:
+        if not self.joined_sockets:
+            self.capture.rest()
 
     async def close(self) -> None:
         """Stop following the log and let go of the database."""

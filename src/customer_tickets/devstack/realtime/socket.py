@@ -43,7 +43,7 @@ class Connection:
         self._headers = headers
         self._channels: dict[str, Channel] = {}
         self._has_joined = False
-        self._outbox = Outbox(self.abort)
+        self._outbox = Outbox(project.profile.max_backlog, self.abort)
         self._line = Line(codec, self._outbox.put, self._forget)
 
     async def run(self) -> None:
@@ -55,7 +55,7 @@ class Connection:
             writer.cancel()
             for channel in list(self._channels.values()):
                 channel.finish(tell=False)
-            self._project.joined_sockets.discard(self)
+            self._project.depart(self)
 
     def abort(self) -> None:
         """Cut the connection without a word."""
