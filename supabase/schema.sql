@@ -468,7 +468,7 @@ AS $function$
 declare
   ticket constant public.tickets := private.lock_ticket(lock_ticket_as_staff.ticket_id);
 begin
-  if ticket.handling_org_id not in (select private.staff_org_ids()) then
+  if (ticket.handling_org_id in (select private.staff_org_ids())) is not true then
     perform private.refuse('TK008', 'Only staff may do this.',
       'It is for employees and admins of the organization that handles the ticket.');
   end if;
@@ -671,7 +671,7 @@ begin
     perform private.refuse_closed();
   end if;
   if new.message_type = 'internal' and not private.is_backend()
-    and ticket.handling_org_id not in (select private.staff_org_ids())
+    and (ticket.handling_org_id in (select private.staff_org_ids())) is not true
   then
     problems := problems || private.problem('message_type', 'Only staff write internal notes.');
   end if;

@@ -220,7 +220,7 @@ begin
     perform private.refuse_closed();
   end if;
   if new.message_type = 'internal' and not private.is_backend()
-    and ticket.handling_org_id not in (select private.staff_org_ids())
+    and (ticket.handling_org_id in (select private.staff_org_ids())) is not true
   then
     problems := problems || private.problem('message_type', 'Only staff write internal notes.');
   end if;

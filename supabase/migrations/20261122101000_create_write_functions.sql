@@ -244,7 +244,7 @@ as $$
 declare
   ticket constant public.tickets := private.lock_ticket(lock_ticket_as_staff.ticket_id);
 begin
-  if ticket.handling_org_id not in (select private.staff_org_ids()) then
+  if (ticket.handling_org_id in (select private.staff_org_ids())) is not true then
     perform private.refuse('TK008', 'Only staff may do this.',
       'It is for employees and admins of the organization that handles the ticket.');
   end if;

@@ -304,6 +304,15 @@ def test_private_functions_are_safe_by_themselves(world: World, statement: str) 
         actor.connection.execute(statement.encode(), values)
 
 
+@pytest.mark.parametrize("table", ["tickets", "ticket_messages"])
+def test_a_token_without_a_user_inserts_nothing(world: World, table: str) -> None:
+    values = {"new": uuid4(), "org": world.acme, "ticket": world.ticket}
+    with world.acting(None, keep=False) as actor:
+        assert actor.rows(f"select * from public.{table}") == []
+        with actor.refused(DENIED if table == "tickets" else "TK002"):
+            actor.connection.execute(INSERTS[table].encode(), values)
+
+
 def test_staff_who_became_customers_see_no_more_than_customers(world: World) -> None:
     with world.backend() as backend:
         backend.changed(
