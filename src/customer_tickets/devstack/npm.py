@@ -20,6 +20,7 @@ from customer_tickets.devstack.process import StackError, run_to_end
 _HERE = Path(__file__).parent
 _MANIFEST = ("package.json", "package-lock.json")
 _OLDEST_NODE = 20
+_SYSTEM_CONFIG = Path("/etc/npmrc")
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ def _install(node: str, npm: list[str], folder: Path) -> None:
             shutil.copy(_HERE / name, aside)
         # No package's own scripts are run: none needs it, and none should.
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])
-        result = run_to_end(command, cwd=aside, environment={**os.environ, "PATH": path})
+        result = run_to_end(command, cwd=aside, environment=_environment(node))
         if result.returncode != 0:
             words = (result.stderr or result.stdout).strip()[:800]
             raise StackError(
@@ -97,6 +97,15 @@ def _install(node: str, npm: list[str], folder: Path) -> None:
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _environment(node: str) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, "PATH": path}
+    if _SYSTEM_CONFIG.exists():
+        # The machine's registry, proxy and certificates; a wheel's npm would not look there.
+        environment.setdefault("NPM_CONFIG_GLOBALCONFIG", str(_SYSTEM_CONFIG))
+    return environment
 
 
 def _node_and_npm() -> tuple[str, list[str]]:
