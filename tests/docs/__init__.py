@@ -1,0 +1,1 @@
+"""What README and docs say, tested: their code runs, their names exist, their pages build."""
