@@ -37,6 +37,12 @@ class Actor:
     def changed(self, query: str, *values: object) -> int:
         return self.connection.execute(query.encode(), values or None).rowcount
 
+    def problems(self, function: str, **arguments: object) -> list[str]:
+        """Expect TK001 of this call; the fields that it names."""
+        with self.refused("TK001") as caught:
+            self.call(function, **arguments)
+        return [problem["field"] for problem in json.loads(caught.value.diag.message_detail or "")]
+
     @contextmanager
     def refused(self, sqlstate: str) -> Iterator[pytest.ExceptionInfo[psycopg.Error]]:
         """Expect this SQLSTATE of what is done inside, and go on afterwards."""
