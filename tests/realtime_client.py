@@ -152,10 +152,14 @@ class Realtime:
 
 
 @asynccontextmanager
-async def serve(dsn: str, profile: Profile = FAST) -> AsyncGenerator[Realtime]:
+async def serve(
+    dsn: str, profile: Profile = FAST, *, faults: bool = False
+) -> AsyncGenerator[Realtime]:
     """Run a server in this loop."""
     project = Project.connect(dsn, SECRET, profile)
-    runner = web.AppRunner(make_app(project), shutdown_timeout=0.3, handler_cancellation=True)
+    runner = web.AppRunner(
+        make_app(project, faults=faults), shutdown_timeout=0.3, handler_cancellation=True
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -14,7 +14,7 @@ from customer_tickets.devstack.realtime.profile import profile_named
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.server import make_app
 
-STOP_SECONDS = 0.3
+STOP_SECONDS = 0.1
 
 
 def _arguments() -> argparse.Namespace:
@@ -27,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--profile", choices=["fast", "faithful"], default="fast")
     parser.add_argument("--private-only", action="store_true", help="refuse public channels")
+    parser.add_argument("--faults", action="store_true", help="serve /faults, for tests")
     return parser.parse_args()
 
 
@@ -34,7 +35,10 @@ async def _serve(arguments: argparse.Namespace, secret: str) -> None:
     profile = replace(profile_named(arguments.profile), private_only=arguments.private_only)
     project = Project.connect(arguments.database_url, secret, profile)
     runner = web.AppRunner(
-        make_app(project), access_log=None, shutdown_timeout=STOP_SECONDS, handler_cancellation=True
+        make_app(project, faults=arguments.faults),
+        access_log=None,
+        shutdown_timeout=STOP_SECONDS,
+        handler_cancellation=True,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

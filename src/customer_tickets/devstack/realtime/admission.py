@@ -40,6 +40,9 @@ async def admit(project: Project, applicant: Applicant, frame: Frame, name: str)
     """Let the channel in, or raise JoinRefused with the reason that the client gets."""
     request = read_join(frame.payload)
     key = TopicKey(request.private, name)
+    reason = project.faults.refusal(name)
+    if reason is not None:
+        raise JoinRefused(reason)
     _check_without_database(project, applicant, key)
     access = Access(project, key, applicant.headers, presence=request.presence)
     await access.open(request.token if request.token is not None else applicant.api_key)

@@ -39,16 +39,31 @@ class Capture:
         self._deliver = deliver
         self._shortest, self._longest = retry
         self._task: asyncio.Task[None] | None = None
+        self._allowed = True
+        self._wanted = False
         self.ready = asyncio.Event()
         """Set while committed messages flow."""
 
     def want(self) -> None:
         """Start following the log, unless that goes on already; does not wait for it."""
-        if self._task is None or self._task.done():
+        self._wanted = True
+        if self._allowed and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._follow_for_ever(), name="capture")
+
+    def allow(self, *, running: bool) -> None:
+        """The fault switch: when not allowed to, it does not follow the log, wanted or not."""
+        self._allowed = running
+        if running and self._wanted:
+            self.want()
+        elif not running:
+            self._cancel()
 
     def rest(self) -> None:
         """Stop following the log until it is wanted again; nobody is told."""
+        self._wanted = False
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
         self._task = None

@@ -79,6 +79,11 @@ class Channel:
         self.system("system", "error", message)
         self.finish()
 
+    def crash(self) -> None:
+        """Stop as a process that crashed does."""
+        self._push("phx_error", {"reason": "channel_crash"})
+        self.finish(tell=False)
+
     def finish(self, *, tell: bool = True) -> None:
         """Leave the topic and stop; the client is told with `phx_close`, unless it is gone."""
         if self._ended:
@@ -148,8 +153,7 @@ class Channel:
                 await self._handle(await self._mailbox.get())
         except Exception as error:  # noqa: BLE001 - a channel may crash, its socket must not
             logger.warning("channel crashed: %s", type(error).__name__)
-            self._push("phx_error", {"reason": "channel_crash"})
-            self.finish(tell=False)
+            self.crash()
 
     def _greet(self) -> None:
         request = self._admission.request
@@ -197,7 +201,7 @@ class Channel:
         if not (await self._access.write()).broadcast:
             return  # silently: not even an acknowledgement that was asked for
         ack = self._admission.request.ack
-        message, size = self._message(frame.payload)
+        message, size = _broadcast_of(self.topic, frame.payload)
         if size > self._project.profile.max_payload:
             if ack:
                 self._reply(frame, "error", "payload_size_exceeded")
@@ -207,13 +211,6 @@ class Channel:
         self._project.hub.publish(self._admission.key, message, sender=sender)
         if ack:
             self._reply(frame, "ok", {})
-
-    def _message(self, payload: object) -> tuple[Broadcast, int]:
-        if isinstance(payload, UserPush):
-            raw = RawBroadcast(self.topic, payload.event, payload.payload, payload.is_json)
-            return raw, len(payload.payload)
-        relayed = RelayedBroadcast(self.topic, "broadcast", payload)
-        return relayed, len(relayed.wire(1).data)
 
     async def _presence(self, frame: Frame) -> None:
         try:
@@ -242,3 +239,12 @@ class Channel:
             self.end(refused.system)
         elif not self._ended:
             self._arm_timer()
+
+
+def _broadcast_of(topic: str, payload: object) -> tuple[Broadcast, int]:
+    """What a client's payload is to others, and its size in bytes."""
+    if isinstance(payload, UserPush):
+        raw = RawBroadcast(topic, payload.event, payload.payload, payload.is_json)
+        return raw, len(payload.payload)
+    relayed = RelayedBroadcast(topic, "broadcast", payload)
+    return relayed, len(relayed.wire(1).data)

@@ -6,13 +6,39 @@ from dataclasses import dataclass, field
 
 from customer_tickets.devstack.realtime.capture import Capture
 from customer_tickets.devstack.realtime.database import Database
+from customer_tickets.devstack.realtime.faults import Faults
 from customer_tickets.devstack.realtime.hub import Hub
 from customer_tickets.devstack.realtime.limits import Rate
 from customer_tickets.devstack.realtime.profile import Profile
 from customer_tickets.devstack.realtime.tokens import Claims, verify
 from customer_tickets.devstack.realtime.wal import Inserted
 
-__all__ = ["Project"]
+__all__ = ["Project", "Publisher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """The way of a committed row to the hub, past the faults and the rate of events."""
+
+    hub: Hub
+    events: Rate
+    faults: Faults
+
+    def take(self, row: Inserted) -> None:
+        """Publish a row, or do to it what the faults want."""
+        for delivery in self.faults.deliveries(row):
+            if delivery.seconds:
+                loop = asyncio.get_running_loop()
+                loop.call_later(delivery.seconds, self.publish, delivery.row)
+            else:
+                self.publish(delivery.row)
+
+    def publish(self, row: Inserted) -> None:
+        """Over the rate, a message from the database is dropped, and nobody is told."""
+        now = time.monotonic()
+        self.events.count(now)
+        if not self.events.exceeded(now):
+            self.hub.publish_row(row)
 
 
 @dataclass(slots=True)
@@ -22,10 +48,11 @@ class Project:
     profile: Profile
     jwt_secret: str = field(repr=False)
     database: Database
-    hub: Hub
     capture: Capture
-    joins: Rate
+    hub: Hub
     events: Rate
+    faults: Faults
+    joins: Rate
     presence_events: Rate
     joined_sockets: set[object] = field(default_factory=set[object])
     """Sockets that have joined at least one channel: those are counted against the limit."""
@@ -33,23 +60,16 @@ class Project:
     @classmethod
     def connect(cls, dsn: str, jwt_secret: str, profile: Profile) -> "Project":
         """The project of that database; nothing is opened yet."""
-        hub, events = Hub(profile.max_payload), Rate(profile.events_per_second)
-
-        def publish(row: Inserted) -> None:
-            # Over the rate, a message from the database is dropped, and nobody is told.
-            now = time.monotonic()
-            events.count(now)
-            if not events.exceeded(now):
-                hub.publish_row(row)
-
+        publisher = Publisher(Hub(profile.max_payload), Rate(profile.events_per_second), Faults())
         return cls(
             profile,
             jwt_secret,
             Database(dsn),
-            hub,
-            Capture(dsn, publish, profile.capture_retry),
+            Capture(dsn, publisher.take, profile.capture_retry),
+            publisher.hub,
+            publisher.events,
+            publisher.faults,
             Rate(profile.joins_per_second),
-            events,
             Rate(profile.presence_per_second),
         )
 

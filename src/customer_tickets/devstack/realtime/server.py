@@ -11,11 +11,12 @@ import psycopg
 from aiohttp import web
 
 from customer_tickets.devstack.realtime.api import MAX_BODY, Api
+from customer_tickets.devstack.realtime.control import Control
 from customer_tickets.devstack.realtime.database import DatabaseTrouble
 from customer_tickets.devstack.realtime.frames import codec_for
 from customer_tickets.devstack.realtime.partitions import keep_partitions, seconds_to_next_day
 from customer_tickets.devstack.realtime.project import Project
-from customer_tickets.devstack.realtime.socket import BytesSocket, Connection
+from customer_tickets.devstack.realtime.socket import CLOSE_SECONDS, BytesSocket, Connection
 from customer_tickets.devstack.realtime.tokens import TokenRefused
 
 __all__ = ["make_app"]
@@ -37,11 +38,9 @@ SERVER = web.AppKey("server", Server)
 SOCKET_PATHS = ("/socket/websocket", "/realtime/v1/websocket")
 API_PATHS = ("/api", "/realtime/v1/api")
 PARTITION_RETRY = 1.0
-# A client that does not answer a close is not waited for any longer.
-CLOSE_SECONDS = 0.3
 
 
-def make_app(project: Project) -> web.Application:
+def make_app(project: Project, *, faults: bool = False) -> web.Application:
     """The whole server; it starts its background work with the application and ends it with it."""
     app = web.Application(client_max_size=MAX_BODY)
     app[SERVER] = Server(project)
@@ -50,6 +49,8 @@ def make_app(project: Project) -> web.Application:
     for prefix in API_PATHS:
         Api(project).add_routes(app.router, prefix)
     app.router.add_get("/health", _health)
+    if faults:
+        Control(project, app[SERVER].connections).add_routes(app.router)
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_disconnect_all)
     return app

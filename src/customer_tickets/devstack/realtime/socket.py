@@ -11,15 +11,17 @@ from aiohttp import WSMsgType, web
 from customer_tickets.devstack.realtime.admission import Applicant, admit
 from customer_tickets.devstack.realtime.channel import Channel, Line
 from customer_tickets.devstack.realtime.frames import Codec, Frame, Wire
-from customer_tickets.devstack.realtime.joining import JoinRefused, topic_name
+from customer_tickets.devstack.realtime.joining import PREFIX, JoinRefused, topic_name
 from customer_tickets.devstack.realtime.outbox import Outbox
 from customer_tickets.devstack.realtime.project import Project
 
-__all__ = ["Connection"]
+__all__ = ["CLOSE_SECONDS", "BytesSocket", "Connection"]
 
 logger = logging.getLogger(__name__)
 
 BytesSocket = web.WebSocketResponse[Literal[False]]
+# A client that does not answer a close is not waited for any longer.
+CLOSE_SECONDS = 0.2
 UNMATCHED = {"reason": "unmatched topic"}
 
 
@@ -79,14 +81,40 @@ class Connection:
         self._outbox.release()
         with contextlib.suppress(OSError):
             await self._outbox.flush(self._write)
-        await self._socket.close(code=code)
+        await self._close(code)
+
+    def close_stale(self, name: object) -> None:
+        """The fault of a `phx_close` that speaks of a join which ended long ago."""
+        for channel in self._named(name):
+            self._outbox.put(self._codec.push(channel.topic, "phx_close", {}, "stale"))
+
+    def crash_channels(self, name: object) -> None:
+        """The fault of a channel whose process crashed."""
+        for channel in self._named(name):
+            channel.crash()
+
+    def end_channels(self, name: object, message: str) -> None:
+        """The fault of a channel that the server ends, for the reason given."""
+        for channel in self._named(name):
+            channel.end(message)
+
+    def _named(self, name: object) -> list[Channel]:
+        wanted = None if name is None else f"{PREFIX}{name}"
+        return [c for c in self._channels.values() if wanted in {None, c.topic}]
+
+    async def _close(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(2 * CLOSE_SECONDS):
+                await self._socket.close(code=code)
+        except TimeoutError:  # a client that does not read does not get the close either
+            self.abort()
 
     async def _read_for_ever(self) -> None:
         while True:
             try:
                 message = await self._socket.receive(self._project.profile.idle_timeout)
             except TimeoutError:
-                await self._socket.close(code=1000)
+                await self._close(1000)
                 return
             if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 return  # closed by the client, or by aiohttp: 1009 for a frame that is too long
@@ -145,7 +173,7 @@ class Connection:
             channel.start()
         if close:
             await self._outbox.flush(self._write)
-            await self._socket.close(code=1001)
+            await self._close(1001)
 
     async def _admit(self, frame: Frame, name: str) -> Channel:
         applicant = Applicant(self, self._api_key, self._headers, len(self._channels))

@@ -1,0 +1,121 @@
+"""The control endpoint for faults: exists only when asked for, and only on the loopback address.
+
+Each answers 204, or 422 when the body is not understood. `topic` is a name without prefix, or
+absent for all of them.
+
+    POST /faults/rows         {"action", "times", "seconds", "topic"}; the action is one of
+                              drop, repeat, delay, swap (with the row that comes next)
+    POST /faults/joins        {"reason", "times", "topic"}: refuse the next joins
+    POST /faults/replication  {"running"}: stop or start it, telling nobody
+    POST /faults/sockets      {"code"}: close them all; null: without a word
+    POST /faults/channels     {"event", "message", "topic"}; the event is one of
+                              stale_close, error, end (with the message as the reason)
+    DELETE /faults            back to normal
+"""
+
+from collections.abc import Callable, Collection
+from typing import TypeVar, cast, get_args
+
+from aiohttp import web
+
+from customer_tickets.devstack.realtime.faults import Action, Spoil
+from customer_tickets.devstack.realtime.frames import as_object, parse_json
+from customer_tickets.devstack.realtime.project import Project
+from customer_tickets.devstack.realtime.socket import Connection
+
+__all__ = ["Control"]
+
+Fields = dict[str, object]
+T = TypeVar("T")
+
+
+class Control:
+    """Sets the faults of a project, and does to its connections what cannot wait."""
+
+    def __init__(self, project: Project, connections: Collection[Connection]) -> None:
+        self._project = project
+        self._connections = connections
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Serve `/faults` and below."""
+        router.add_post("/faults/{kind}", self.post)
+        router.add_delete("/faults", self.delete)
+
+    async def delete(self, _: web.Request) -> web.Response:
+        """Nothing goes wrong any longer."""
+        self._project.faults.reset()
+        self._project.capture.allow(running=True)
+        return web.Response(status=204)
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Make one kind of thing go wrong."""
+        try:
+            fields = as_object(parse_json(await request.read()))
+            await self._apply(request.match_info["kind"], fields or {})
+        except (KeyError, ValueError) as error:
+            return web.json_response({"error": f"not understood: {error}"}, status=422)
+        return web.Response(status=204)
+
+    async def _apply(self, kind: str, fields: Fields) -> None:
+        match kind:
+            case "rows":
+                self._project.faults.rows.append(_spoil(fields))
+            case "joins":
+                self._project.faults.joins.append(_spoil(fields | {"action": "drop"}))
+            case "replication":
+                self._project.capture.allow(running=_get(fields, "running", bool))
+            case "sockets":
+                await self._close(fields["code"])
+            case "channels":
+                self._channels(fields)
+            case _:
+                raise ValueError(f"no such kind: {kind}")
+
+    async def _close(self, code: object) -> None:
+        if code is not None and not (isinstance(code, int) and 1000 <= code < 5000):
+            raise ValueError("code")
+        for connection in list(self._connections):
+            if code is None:
+                connection.abort()
+            else:
+                await connection.disconnect(code)
+
+    def _channels(self, fields: Fields) -> None:
+        message, topic = _text(fields, "message"), fields.get("topic")
+        actions: dict[object, Callable[[Connection], None]] = {
+            "stale_close": lambda connection: connection.close_stale(topic),
+            "error": lambda connection: connection.crash_channels(topic),
+            "end": lambda connection: connection.end_channels(topic, message),
+        }
+        action = actions[fields["event"]]
+        for connection in list(self._connections):
+            action(connection)
+
+
+def _get(fields: Fields, name: str, kind: type[T]) -> T:
+    value = fields[name]
+    if not isinstance(value, kind):
+        raise ValueError(name)  # noqa: TRY004 - a bad request, not a bug
+    return value
+
+
+def _text(fields: Fields, name: str) -> str:
+    return _get({name: "", **fields}, name, str)
+
+
+def _seconds(fields: Fields) -> float:
+    value = fields.get("seconds", 0)
+    return float(value) if isinstance(value, int) else _get({"seconds": value}, "seconds", float)
+
+
+def _spoil(fields: Fields) -> Spoil:
+    action, topic = fields["action"], fields.get("topic")
+    if action not in get_args(Action) or not isinstance(topic, str | None):
+        raise ValueError("action or topic")
+    return Spoil(
+        times=_get({"times": 1, **fields}, "times", int),
+        topic=topic,
+        action=cast("Action", action),
+        seconds=_seconds(fields),
+        reason=_text(fields, "reason"),
+    )
