@@ -27,6 +27,9 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+# A docstring's `name` is code.
+default_role = "code"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
@@ -45,6 +48,10 @@ nitpick_ignore_regex = [
 ]
 
 _PUBLIC = set(customer_tickets.__all__)
+_ALIASES = {
+    str(getattr(customer_tickets, name)).removeprefix("typing."): name
+    for name in ("Priority", "SortKey", "Status")
+}
 
 
 def our_name(
@@ -66,7 +73,7 @@ def our_name(
     )
 
 
-def without_constructor(
+def readable_signature(
     app: Sphinx,
     what: str,
     name: str,
@@ -74,10 +81,15 @@ def without_constructor(
     options: object,
     signature: str | None,
     returns: str | None,
-) -> tuple[str, None] | None:
-    """Show how a thing is made only for what users make themselves: that is the client."""
-    given = what in {"class", "exception"} and not name.endswith("CustomerTickets")
-    return ("", None) if given and signature is not None else None
+) -> tuple[str, str | None] | None:
+    """Show names for long types, and how a thing is made only for what users make: the client."""
+    if signature is None:
+        return None
+    if what in {"class", "exception"} and not name.endswith("CustomerTickets"):
+        return "", None
+    for written_out, alias in _ALIASES.items():
+        signature = signature.replace(f"~typing.{written_out}", alias).replace(written_out, alias)
+    return signature, returns
 
 
 def not_a_type(
@@ -90,5 +102,5 @@ def not_a_type(
 
 def setup(app: Sphinx) -> None:
     app.connect("missing-reference", our_name)
-    app.connect("autodoc-process-signature", without_constructor)
+    app.connect("autodoc-process-signature", readable_signature)
     app.connect("autodoc-process-docstring", not_a_type, priority=100)

@@ -129,7 +129,22 @@ def test_the_tree_of_errors_is_the_one_in_the_code() -> None:
     assert list(tree(page.text)) == list(tree(drawn))
 
 
+def anchors(text: str) -> set[str]:
+    """The names that a page's headings get: lower case, spaces to hyphens, signs dropped."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings}
+
+
+# Sphinx checks the links of docs/; these two pages are read elsewhere.
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\((?!https://)([^)]+)\)", (ROOT / page).read_text()):
+        path, _, anchor = link.partition("#")
+        assert (ROOT / path).exists(), link
+        assert not anchor or anchor in anchors((ROOT / path).read_text()), link
+
+
 def test_the_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "reference.md").read_text()
-    shown = re.findall(r"^\.\. auto(?:class|exception|data):: (\w+)", page, re.MULTILINE)
+    shown = re.findall(r"^\.\. (?:auto|py:)(?:class|exception|data):: (\w+)", page, re.MULTILINE)
     assert set(customer_tickets.__all__) <= set(shown)
