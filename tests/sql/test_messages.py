@@ -57,6 +57,14 @@ def test_a_used_message_id_tells_nothing(world: World) -> None:
     assert len(texts) == 1
 
 
+def test_another_authors_message_id_is_a_conflict_though_the_content_is_known(
+    world: World,
+) -> None:
+    asked = {"id": world.message, "ticket_id": world.ticket, "body": "Hello?"}
+    with world.acting(world.eva) as eva, eva.refused("23505"):
+        eva.call("send_message", **asked)
+
+
 @pytest.mark.parametrize(
     ("changes", "fields"),
     [

@@ -146,6 +146,14 @@ def test_a_used_id_tells_a_stranger_nothing(world: World) -> None:
     assert "Broken" not in str(texts)
 
 
+def test_another_authors_id_is_a_conflict_though_ticket_and_content_are_known(
+    world: World,
+) -> None:
+    same = {"subject": "Broken", "description": "It is.", "priority": "medium"}
+    with world.acting(world.eva) as eva, eva.refused("23505"):
+        eva.call("create_ticket", **new_ticket(world, id=world.ticket, **same))
+
+
 def test_edit_says_what_changed_but_quotes_no_description(world: World) -> None:
     with world.acting(world.ana) as ana:
         answer = ana.call(
