@@ -16,6 +16,8 @@ from customer_tickets.devstack.process import Child, StackError, answers, free_p
 # The most rows one request gets, as on hosted projects.
 _MAX_ROWS = 1000
 _TOKEN_LIFETIME = 3600
+# Where programs and, for the parts in Python, packages are.
+_KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ class Parts:
             command,
             log=self.folder / f"{name.lower()}.log",
             healthy=lambda: answers(*health),
-            # Nothing of the user's own environment decides how a part behaves.
-            environment={"PATH": os.environ.get("PATH", os.defpath), **settings},
+            # Nothing else of the user's environment decides how a part behaves.
+            environment={k: os.environ[k] for k in _KEPT if k in os.environ} | dict(settings),
             stop_signal=signal.SIGTERM,
         )
 
