@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -58,12 +59,12 @@ async def test_it_stops_cleanly_and_soon_with_a_client_connected(
     port = free_port()
     with process(realtime_dsn, port) as server:
         url = f"ws://127.0.0.1:{port}/socket/websocket?apikey={ANON_KEY}"
-        async with connect(url) as socket:
-            await Frames(socket).join_ready(topic)
+        async with connect(url) as client:
+            await Frames(client).join_ready(topic)
             started = time.monotonic()
             server.send_signal(number)
-            await socket.wait_closed()
-            assert socket.close_code == 1012
+            await client.wait_closed()
+            assert client.close_code == 1012
         assert server.wait(5) == 0
         assert time.monotonic() - started < 1
         assert server.stderr is not None
@@ -77,11 +78,11 @@ async def test_a_killed_server_can_be_started_again_on_its_port(
     url = f"ws://127.0.0.1:{port}/socket/websocket?apikey={ANON_KEY}"
     for _ in range(2):
         with process(realtime_dsn, port) as server:
-            async with connect(url) as socket:
-                await Frames(socket).join_ready(topic)
+            async with connect(url) as client:
+                await Frames(client).join_ready(topic)
                 server.kill()
-                await socket.wait_closed()
-                assert socket.close_code == 1006
+                await client.wait_closed()
+                assert client.close_code == 1006
 
 
 @pytest.mark.slow
@@ -104,6 +105,25 @@ async def test_a_restart_of_postgres_is_survived(topic: str) -> None:
                 assert frame["payload"]["payload"]["n"] == 1
     finally:
         shutil.rmtree(folder)
+
+
+def test_no_part_of_a_bad_request_is_logged(realtime_dsn: str) -> None:
+    port = free_port()
+    with process(realtime_dsn, port) as server:
+        for request in (
+            b"GET /socket/websocket?apikey=" + b"hidden" * 2000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nauthorization: " + b"hidden" * 2000 + b"\r\n\r\n",
+            b"hidden\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(request)
+                assert b" 400 " in connection.recv(100)
+        wait_until_healthy(port)
+        server.terminate()
+        assert server.stderr is not None
+        log = server.stderr.read()
+    assert b"LineTooLong" in log
+    assert b"hidden" not in log
 
 
 def test_without_a_secret_it_says_so() -> None:

@@ -49,9 +49,18 @@ async def _serve(arguments: argparse.Namespace, secret: str) -> None:
     await runner.cleanup()
 
 
+def _without_request(record: logging.LogRecord) -> bool:
+    # aiohttp logs a bad request with the part that is bad, and that may hold a token.
+    kind = record.exc_info[0] if record.exc_info else None
+    if kind is not None:
+        record.msg, record.args, record.exc_info = f"{record.msg}: {kind.__name__}", (), None
+    return True
+
+
 def main() -> int:
     """Serve until asked to stop."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aiohttp.server").addFilter(_without_request)
     arguments = _arguments()
     secret = os.environ.get(arguments.jwt_secret_env)
     if not secret:

@@ -82,8 +82,8 @@ class Capture:
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - whatever it was, it must come back
-                logger.warning("replication lost: %s", type(error).__name__)
                 if self.ready.is_set():
+                    logger.warning("replication lost: %s", type(error).__name__)
                     wait = self._shortest
             finally:
                 self.ready.clear()
