@@ -23,8 +23,9 @@ from customer_tickets.devstack import people
 from customer_tickets.devstack.folder import StackFolder
 from customer_tickets.devstack.keys import Keys
 from customer_tickets.devstack.npm import npm_parts
-from customer_tickets.devstack.parts import Parts, Ports
+from customer_tickets.devstack.parts import Parts
 from customer_tickets.devstack.people import Mail
+from customer_tickets.devstack.ports import Ports
 from customer_tickets.devstack.postgres import Postgres
 from customer_tickets.devstack.process import Child, StackError
 from customer_tickets.devstack.supervise import Supervisor
@@ -81,11 +82,12 @@ class LocalStack:
             folder = StackFolder.kept(data) if data is not None else StackFolder.fresh()
             cleanup.callback(folder.release)
             keys = folder.keys()
+            ports = Ports.found(port)
+            cleanup.callback(ports.release)
             npm = npm_parts(say)
             say("Starting Postgres ...")
             postgres = Postgres.start(folder.postgres, durable=data is not None)
             cleanup.callback(postgres.stop)
-            ports = Ports.found(port)
             stack = cls(keys, ports, postgres)
             parts = Parts(folder.path, keys, ports, postgres, npm)
             say("Starting PostgREST, auth, realtime and the gateway ...")
@@ -115,17 +117,17 @@ class LocalStack:
     @property
     def url(self) -> str:
         """The address that `create_client` wants."""
-        return f"http://127.0.0.1:{self._ports.gateway}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def port(self) -> int:
         """The port of `url`."""
-        return self._ports.gateway
+        return self._ports["gateway"]
 
     @property
     def auth_port(self) -> int:
         """The port of the auth part itself, behind the gateway."""
-        return self._ports.auth
+        return self._ports["auth"]
 
     @property
     def publishable_key(self) -> str:
@@ -194,11 +196,11 @@ class LocalStack:
 
     def hashed(self, password: str) -> str:
         """Return what auth.users.encrypted_password holds for this password."""
-        return people.AuthControl(self._ports.auth, self._keys.control).hashed(password)
+        return people.AuthControl(self._ports["auth"], self._keys.control).hashed(password)
 
     def mails(self, to: str) -> list[Mail]:
         """Return the mails that the auth server sent to this address, oldest first."""
-        return people.AuthControl(self._ports.auth, self._keys.control).mails(to)
+        return people.AuthControl(self._ports["auth"], self._keys.control).mails(to)
 
     def stop(self) -> None:
         """Stop every part, in reverse, and remove a temporary folder; nothing when stopped."""

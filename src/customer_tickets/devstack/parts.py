@@ -10,35 +10,15 @@ from pathlib import Path
 
 from customer_tickets.devstack.keys import Keys
 from customer_tickets.devstack.npm import NpmParts
+from customer_tickets.devstack.ports import Ports
 from customer_tickets.devstack.postgres import Postgres
-from customer_tickets.devstack.process import Child, StackError, answers, free_port, is_free
+from customer_tickets.devstack.process import Child, answers
 
 # The most rows one request gets, as on hosted projects.
 _MAX_ROWS = 1000
 _TOKEN_LIFETIME = 3600
 # Where programs and, for the parts in Python, packages are.
 _KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The loopback port of each part."""
-
-    gateway: int
-    rest: int
-    rest_admin: int
-    auth: int
-    realtime: int
-
-    @classmethod
-    def found(cls, gateway: int | None) -> "Ports":
-        """Return ports that are free now; raises StackError when the wanted one is taken."""
-        if gateway is not None and not is_free(gateway):
-            raise StackError(
-                f"Port {gateway} is taken by another program: choose another one, or none to get "
-                "one that is free."
-            )
-        return cls(gateway or free_port(), free_port(), free_port(), free_port(), free_port())
 
 
 @dataclass(frozen=True)
@@ -65,8 +45,8 @@ class Parts:
             "DB_USE_LEGACY_GUCS": "false",
             "JWT_SECRET": self.keys.jwt_secret,
             "SERVER_HOST": "127.0.0.1",
-            "SERVER_PORT": str(self.ports.rest),
-            "ADMIN_SERVER_PORT": str(self.ports.rest_admin),
+            "SERVER_PORT": str(self.ports["rest"]),
+            "ADMIN_SERVER_PORT": str(self.ports["rest_admin"]),
             # Warnings name tables, not rows.
             "LOG_LEVEL": "warn",
         }
@@ -74,23 +54,23 @@ class Parts:
             "PostgREST",
             [self.npm.postgrest()],
             {f"PGRST_{name}": value for name, value in settings.items()},
-            (self.ports.rest_admin, "/ready"),
+            (self.ports["rest_admin"], "/ready"),
         )
 
     def auth(self) -> Child:
         """Supabase's auth implementation in Node."""
         settings = {
-            "AUTH_PORT": str(self.ports.auth),
+            "AUTH_PORT": str(self.ports["auth"]),
             "DATABASE_URL": self.postgres.dsn(user="supabase_auth_admin"),
             "JWT_SECRET": self.keys.jwt_secret,
             "CONTROL_KEY": self.keys.control,
-            "API_URL": f"http://127.0.0.1:{self.ports.gateway}",
+            "API_URL": f"http://127.0.0.1:{self.ports['gateway']}",
             "TOKEN_LIFETIME": str(_TOKEN_LIFETIME),
             "LITE_TELEMETRY": "0",
             "DO_NOT_TRACK": "1",
         }
         command = [self.npm.node, str(self.npm.script("auth.mjs"))]
-        return self._child("auth", command, settings, (self.ports.auth, "/health"))
+        return self._child("auth", command, settings, (self.ports["auth"], "/health"))
 
     def realtime(self, profile: str) -> Child:
         """The realtime server."""
@@ -98,28 +78,28 @@ class Parts:
         url, password = self.postgres.dsn_without_password(user="supabase_admin")
         command = [
             *_module("customer_tickets.devstack.realtime"),
-            *("--port", str(self.ports.realtime)),
+            *("--port", str(self.ports["realtime"])),
             *("--database-url", url),
             *("--jwt-secret-env", "REALTIME_JWT_SECRET"),
             *("--profile", profile),
         ]
         settings = {"REALTIME_JWT_SECRET": self.keys.jwt_secret, "PGPASSWORD": password}
-        return self._child("realtime", command, settings, (self.ports.realtime, "/health"))
+        return self._child("realtime", command, settings, (self.ports["realtime"], "/health"))
 
     def gateway(self) -> Child:
         """The one address."""
         routes = [
-            ("/rest/v1/", "REST", self.ports.rest, "/"),
-            ("/auth/v1/", "auth", self.ports.auth, "/auth/v1/"),
-            ("/realtime/v1/api/", "realtime", self.ports.realtime, "/api/"),
-            ("/realtime/v1/", "realtime", self.ports.realtime, "/socket/"),
+            ("/rest/v1/", "REST", self.ports["rest"], "/"),
+            ("/auth/v1/", "auth", self.ports["auth"], "/auth/v1/"),
+            ("/realtime/v1/api/", "realtime", self.ports["realtime"], "/api/"),
+            ("/realtime/v1/", "realtime", self.ports["realtime"], "/socket/"),
         ]
-        settings = {"keys": self.keys.to_dict(), "routes": routes, "port": self.ports.gateway}
+        settings = {"keys": self.keys.to_dict(), "routes": routes, "port": self.ports["gateway"]}
         return self._child(
             "gateway",
             _module("customer_tickets.devstack.gateway"),
             {"GATEWAY_SETTINGS": json.dumps(settings)},
-            (self.ports.gateway, "/health"),
+            (self.ports["gateway"], "/health"),
         )
 
     def _child(

@@ -14,12 +14,12 @@ import psycopg
 from psycopg import sql
 
 from customer_tickets.devstack.binaries import first_closed_folder, postgres_programs, server_user
+from customer_tickets.devstack.ports import HeldPort
 from customer_tickets.devstack.process import (
     LOOPBACK,
     Child,
     StackError,
     User,
-    free_port,
     launched,
     run_to_end,
 )
@@ -59,11 +59,12 @@ class Postgres:
 
     host = LOOPBACK
 
-    def __init__(self, folder: Path, port: int, password: str, child: Child) -> None:
+    def __init__(self, folder: Path, port: HeldPort, password: str, child: Child) -> None:
         self.folder = folder
-        self.port = port
+        self.port = port.number
         self.child = child
         self._password = password
+        self._held = port
 
     @classmethod
     def start(
@@ -97,9 +98,9 @@ class Postgres:
             end_orphan(data)
         password = (folder / "password").read_text()
         settings = _SETTINGS if durable else _SETTINGS | _THROWAWAY
-        port = port or free_port()
-        child = _server(folder, data, programs, user, port, settings)
-        server = cls(folder, port, password, child)
+        held = HeldPort(port or 0)
+        child = _server(folder, data, programs, user, held.number, settings)
+        server = cls(folder, held, password, child)
         try:
             child.start()
             if not ready.exists():
@@ -150,6 +151,7 @@ class Postgres:
     def stop(self) -> None:
         """Stop the server; open connections are ended."""
         self.child.stop()
+        self._held.release()
 
     def _administer(self, statement: sql.Composed) -> None:
         # template1, because a database cannot be dropped by somebody who is connected to it.
