@@ -1,7 +1,7 @@
 """The small pure parts: joins as they are read, rates, presence, the log, days."""
 
 import struct
-from datetime import UTC, date, datetime
+from datetime import date
 from uuid import UUID
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from customer_tickets.devstack.realtime.joining import JoinRequest, Replay, read_join, topic_name
 from customer_tickets.devstack.realtime.limits import Rate, Window
-from customer_tickets.devstack.realtime.partitions import seconds_to_next_day, wanted_days
+from customer_tickets.devstack.realtime.partitions import wanted_days
 from customer_tickets.devstack.realtime.presence import Presences
 from customer_tickets.devstack.realtime.profile import FAITHFUL, FAST, profile_named
 from customer_tickets.devstack.realtime.wal import Inserted, KeepAlive, Reader, status_update
@@ -152,7 +152,6 @@ def test_keepalives_move_the_position_and_are_answered_with_it() -> None:
 def test_days() -> None:
     days = wanted_days(date(2024, 2, 28))
     assert [str(day) for day in days][0::4] == ["2024-02-27", "2024-03-02"]
-    assert seconds_to_next_day(datetime(2024, 2, 28, 23, 59, 30, tzinfo=UTC)) == 31
 
 
 def test_profiles() -> None:

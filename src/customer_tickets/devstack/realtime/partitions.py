@@ -9,7 +9,7 @@ from psycopg import sql
 
 from customer_tickets.devstack.realtime.database import Connection, Database
 
-__all__ = ["keep_partitions", "seconds_to_next_day", "wanted_days"]
+__all__ = ["keep_partitions", "wanted_days"]
 
 AHEAD = 3
 KEPT = timedelta(hours=72)
@@ -23,12 +23,6 @@ EXISTING = (
 def wanted_days(today: date) -> list[date]:
     """Yesterday to three days ahead."""
     return [today + timedelta(days=days) for days in range(-1, AHEAD + 1)]
-
-
-def seconds_to_next_day(now: datetime) -> float:
-    """Until just after the next UTC midnight."""
-    tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
-    return (tomorrow - now).total_seconds() + 1
 
 
 async def keep_partitions(database: Database) -> None:

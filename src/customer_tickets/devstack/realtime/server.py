@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import psycopg
 from aiohttp import web
@@ -14,7 +14,7 @@ from customer_tickets.devstack.realtime.api import MAX_BODY, Api
 from customer_tickets.devstack.realtime.control import Control
 from customer_tickets.devstack.realtime.database import DatabaseTrouble
 from customer_tickets.devstack.realtime.frames import codec_for
-from customer_tickets.devstack.realtime.partitions import keep_partitions, seconds_to_next_day
+from customer_tickets.devstack.realtime.partitions import keep_partitions
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.socket import CLOSE_SECONDS, BytesSocket, Connection
 from customer_tickets.devstack.realtime.tokens import TokenRefused
@@ -37,7 +37,7 @@ SERVER = web.AppKey("server", Server)
 # Directly, and as a gateway that keeps its own paths passes them on.
 SOCKET_PATHS = ("/socket/websocket", "/realtime/v1/websocket")
 API_PATHS = ("/api", "/realtime/v1/api")
-PARTITION_RETRY = 1.0
+PARTITION_CHECK = 5.0
 
 
 def make_app(project: Project, *, faults: bool = False) -> web.Application:
@@ -131,14 +131,17 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _keep_partitions(project: Project) -> None:
+    made_for: date | None = None
     while True:
+        # Asked again and again, not slept until midnight: a laptop that sleeps stops our clock.
+        today = datetime.now(UTC).date()
         try:
-            await keep_partitions(project.database)
-            wait = seconds_to_next_day(datetime.now(UTC))
+            if made_for != today:
+                await keep_partitions(project.database)
+                made_for = today
         except (DatabaseTrouble, psycopg.Error) as error:
             logger.warning("no partitions made: %s", type(error).__name__)
-            wait = PARTITION_RETRY
-        await asyncio.sleep(wait)
+        await asyncio.sleep(PARTITION_CHECK)
 
 
 async def _sweep(app: web.Application) -> None:
