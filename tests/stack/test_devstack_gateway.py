@@ -131,6 +131,20 @@ def test_long_answers_and_bodies_come_through_whole(
     assert [row["name"] for row in made.json()] == [row["name"] for row in rows]
 
 
+def test_a_client_that_asks_before_sending_is_told_to_go_on(stack: LocalStack) -> None:
+    body = b'{"name": "x"}'
+    head = (
+        f"POST /rest/v1/nothing HTTP/1.1\r\nHost: x\r\napikey: {stack.secret_key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as raw:
+        raw.sendall(head.encode())
+        assert raw.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.sendall(body)
+        assert raw.recv(4096).startswith(b"HTTP/1.1 404")
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_encodings_are_left_alone(stack: LocalStack, web: httpx.Client, compressed: bool) -> None:
     encoding = "gzip" if compressed else "identity"

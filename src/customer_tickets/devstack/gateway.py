@@ -27,7 +27,7 @@ _HOP_BY_HOP = frozenset(
     name.lower()
     for name in (
         *("Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization"),
-        *("TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Connection"),
+        *("TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Connection", "Expect"),
     )
 )
 # A link in a mail cannot carry a key.
@@ -184,6 +184,9 @@ async def _body(request: web.BaseRequest) -> bytes | aiohttp.StreamReader | None
     """A small body at once (one write instead of two), a big one as it comes."""
     if not request.can_read_body:
         return None
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport:
+        # The key is good: the client need not wait for the part to say so.
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if request.content_length is not None and request.content_length <= _SMALL:
         return await request.read()
     return request.content

@@ -274,7 +274,10 @@ def end_orphan(data: Path) -> None:
 
 def _serves(pid: int, data: Path) -> bool:
     """Tell whether this process is a server of this folder: numbers are used again."""
-    try:
-        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == data
-    except OSError:
-        return False
+    process = Path(f"/proc/{pid}")
+    if process.parent.is_dir():
+        try:
+            return (process / "cwd").resolve(strict=True) == data
+        except OSError:
+            return False
+    return str(data) in run_to_end(["ps", "-o", "command=", "-p", str(pid)]).stdout
