@@ -14,7 +14,8 @@ from customer_tickets.devstack.realtime.profile import profile_named
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.server import make_app
 
-STOP_SECONDS = 0.1
+# Clients have been told and given their time by then.
+STOP_SECONDS = 0.05
 
 
 def _arguments() -> argparse.Namespace:
