@@ -11,8 +11,8 @@ import httpx
 import jwt
 import psycopg
 import pytest
-from supabase import Client, create_client
-from supabase.lib.client_options import SyncClientOptions
+from supabase import Client, create_async_client, create_client
+from supabase.lib.client_options import AsyncClientOptions, SyncClientOptions
 from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 
 from customer_tickets.devstack import LocalStack
@@ -201,10 +201,26 @@ def test_a_session_lives_through_its_whole_life(
     user = taken_over.auth.get_user()
     assert user is not None
     assert user.user.id == str(people.ana.id)
+    rows = taken_over.table("profiles").select("user_id").execute().data
+    assert rows == [{"user_id": str(people.ana.id)}]
     taken_over.auth.update_user({"data": {"display_name": "Ana Maria"}})
     taken_over.auth.sign_out()
     with pytest.raises(AuthApiError):
         client.auth.refresh_session()
+
+
+@pytest.mark.anyio
+async def test_the_asynchronous_client_works_as_well(stack: LocalStack, people: People) -> None:
+    async with httpx.AsyncClient() as web:
+        options = AsyncClientOptions(httpx_client=web)
+        client = await create_async_client(stack.url, stack.publishable_key, options)
+        await client.auth.sign_in_with_password(
+            {"email": people.ana.email, "password": people.ana.password}
+        )
+        await client.auth.refresh_session()
+        answer = await client.table("profiles").select("user_id").execute()
+        assert answer.data == [{"user_id": str(people.ana.id)}]
+        await client.auth.sign_out()
 
 
 def test_errors_are_those_of_hosted_projects(client: Client, people: People) -> None:

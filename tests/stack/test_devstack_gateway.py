@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from customer_tickets.devstack import LocalStack
 from fix_stack import People
@@ -22,7 +23,7 @@ def socket_url(stack: LocalStack, key: str) -> str:
     return f"{address}/realtime/v1/websocket?apikey={key}&vsn=1.0.0"
 
 
-def beat(connection: ClientConnection) -> dict[str, object]:
+def beat(connection: Connection) -> dict[str, object]:
     message = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "1"}
     connection.send(json.dumps(message))
     answer: dict[str, object] = json.loads(connection.recv(5))

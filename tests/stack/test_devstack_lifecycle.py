@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,7 +183,7 @@ def test_each_part_that_is_killed_is_reported_and_comes_back() -> None:
             before = child.pid
             assert before is not None
             os.kill(before, signal.SIGKILL)
-            assert eventually(lambda was=before, now=child: now.running and now.pid != was), child
+            assert eventually(partial(runs_anew, child, before)), child
             expected = f"{child.name} was killed by SIGKILL; starting it again."
             assert expected in stack.reports
             assert expected in words
@@ -197,6 +198,10 @@ def test_each_part_that_is_killed_is_reported_and_comes_back() -> None:
             return False
 
         assert eventually(works, 40)
+
+
+def runs_anew(child: Child, old_pid: int) -> bool:
+    return child.running and child.pid != old_pid
 
 
 RUN = """
