@@ -83,6 +83,7 @@ async function completed(token, user, method) {
   const known = methods.get(payload.session_id);
   const amr = known ?? [{ method: method ?? "password", timestamp: payload.iat }];
   methods.set(payload.session_id, amr);
+  if (methods.size > 10_000) methods.delete(methods.keys().next().value);
   return await new SignJWT({
     ...payload,
     iss: `${API_URL}/auth/v1`,
