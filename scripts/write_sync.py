@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,11 +150,15 @@ def method(node: ast.AsyncFunctionDef | ast.FunctionDef, owner: str) -> str:
     )
 
 
-def field(node: ast.AnnAssign) -> str:
-    """Return the property that shows a public field of a dataclass."""
+def field(node: ast.AnnAssign, owner: ast.ClassDef) -> str:
+    """Return the property that shows a public field of a dataclass, described by the class."""
     name, kind = ast.unparse(node.target), ast.unparse(node.annotation)
-    text = f'"""See the class."""\n        return self._async.{name}'
-    return f"\n    @property\n    def {name}(self) -> {kind}:\n        {text}\n"
+    described = re.search(rf"^ *{name}: (.+)$", ast.get_docstring(owner) or "", re.MULTILINE)
+    if described is None:
+        raise SystemExit(f"{owner.name}: the docstring does not describe {name}")
+    text = described[1][0].upper() + described[1][1:]
+    body = f'"""{text}"""\n        return self._async.{name}'
+    return f"\n    @property\n    def {name}(self) -> {kind}:\n        {body}\n"
 
 
 def face(node: ast.ClassDef) -> str:
@@ -179,7 +184,7 @@ def face(node: ast.ClassDef) -> str:
             '        return repr(self._async).replace("Async", "", 1)\n'
         )
     parts += [
-        field(part)
+        field(part, node)
         for part in node.body
         if isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_")
     ]

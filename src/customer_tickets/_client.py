@@ -89,6 +89,7 @@ class AsyncCustomerTickets:
     async def aclose(self) -> None:
         """Close all connections; feeds end. The session stays valid on the server."""
         await self._line.aclose()
+        await self._session.aclose()
         await self._http.aclose()
 
     @property

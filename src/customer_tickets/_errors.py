@@ -60,7 +60,9 @@ class CustomerTicketsError(Exception):
         self.write_id: UUID | None = None
 
     def __str__(self) -> str:
-        text = self.message if self.hint is None else f"{self.message} {self.hint}"
+        text = self.message
+        if self.hint is not None:
+            text = f"{text.rstrip('.')}. {self.hint}"
         facts = [
             f"{name} {value}"
             for name, value in (

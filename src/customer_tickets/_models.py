@@ -115,8 +115,8 @@ class Message(Frozen):
 class Permission(Frozen):
     """Whether you may do one thing now.
 
-    `reason` says why not (`closed`, `not_closed`, `window_over`, `not_yours`); `until` is the
-    deadline, where there is one.
+    `reason` says why not (`closed`, `not_closed`, `window_over`); `until` is the deadline, where
+    there is one.
     """
 
     _shown = ("allowed", "reason", "until")
@@ -234,8 +234,12 @@ def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
         return f"must have at most {context['max_length']:,} characters"
     if kind == "literal_error":
         return f"must be one of {context['expected']}"
-    if kind in {"uuid_parsing", "uuid_type", "is_instance_of"}:
-        return "must be an id (UUID)"
+    if kind in {"uuid_parsing", "uuid_type"}:
+        return "must be an id (UUID) or an object that has one"
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}"
+    if kind == "less_than_equal":
+        return f"must be at most {context['le']}"
     if kind == "string_type":
         return "must be text"
     return message.removeprefix("Value error, ")

@@ -112,6 +112,12 @@ class Session:
         except SignInRequired:
             return  # the server had ended it already
 
+    async def aclose(self) -> None:
+        """End a refresh that is under way; the session itself stays valid on the server."""
+        if self._refreshing is not None and not self._refreshing.done():
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
+
     async def token(self) -> str:
         """Return an access token that is good for at least a minute, refreshed if need be.
 

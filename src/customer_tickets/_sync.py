@@ -98,17 +98,17 @@ class TicketPage:
 
     @property
     def items(self) -> tuple[Ticket, ...]:
-        """See the class."""
+        """The tickets, in the order that was asked for."""
         return self._async.items
 
     @property
     def total(self) -> int | None:
-        """See the class."""
+        """How many tickets the whole list has, if that was asked for."""
         return self._async.total
 
     @property
     def has_next(self) -> bool:
-        """See the class."""
+        """Whether there are more after these."""
         return self._async.has_next
 
     def next(self) -> TicketPage | None:

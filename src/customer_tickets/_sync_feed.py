@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from ._errors import ClientClosed
 from ._events import FeedStopped, TicketEvent
 from ._live.feed import AsyncTicketFeed, FeedState
 from ._portal import Portal
@@ -34,7 +36,8 @@ class TicketFeed:
 
     def close(self) -> None:
         """Stop listening; closing twice is fine."""
-        self._portal.run(self._async.aclose)
+        with suppress(ClientClosed):
+            self._portal.run(self._async.aclose)
 
     @property
     def state(self) -> FeedState:

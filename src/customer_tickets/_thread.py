@@ -30,6 +30,8 @@ from ._view import ThreadView
 
 # A live reader asks again by itself: it need not wait as long as a person's call does.
 _FEED_PATIENCE = 10.0
+# What others did just before an own write is worth a moment of the writer's time, not more.
+_CATCH_UP_PATIENCE = 2.0
 
 
 class _Answer(BaseModel):
@@ -209,9 +211,11 @@ class AsyncTicketThread:
             poll_every=poll_every,
         )
 
-    async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
+    async def _fetch(
+        self, after: int, patience: float = _FEED_PATIENCE
+    ) -> tuple[Sequence[TicketEvent], int]:
         newer = await history.events_after(
-            self._connection, self.ticket.id, after, patience=_FEED_PATIENCE
+            self._connection, self.ticket.id, after, patience=patience
         )
         self._view.merge(newer.events, newer.ticket, newer.can)
         return newer.events, newer.ticket.last_seq
@@ -222,7 +226,7 @@ class AsyncTicketThread:
         self._view.merge(events, written.ticket, written.can)
         try:
             while self._view.read_to < self.ticket.last_seq:
-                await self._fetch(self._view.read_to)
+                await self._fetch(self._view.read_to, _CATCH_UP_PATIENCE)
         except Unavailable:
             pass  # the write succeeded; what is missing comes with the next refresh or event
         return self.ticket

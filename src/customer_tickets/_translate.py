@@ -130,9 +130,7 @@ def from_response(response: httpx.Response) -> CustomerTicketsError:
     if code in OWN_CODES:
         return _own(code, body, where)
     if response.status_code == 429:
-        limited = RateLimited("Too many requests.", hint="Wait a little.", **where)
-        limited.retry_after = retry_after(response)
-        return limited
+        return _limited(response, where)
     if code in _FOREIGN_CODES:
         kind, message, hint = _FOREIGN_CODES[code]
         # A caller without a valid token is told to sign in, whatever he wanted to do.
@@ -149,7 +147,7 @@ def from_response(response: httpx.Response) -> CustomerTicketsError:
 def _own(code: str, body: dict[str, Any], where: dict[str, Any]) -> CustomerTicketsError:
     hint = body.get("hint")
     if code == "TK001":
-        return InvalidInput(_fields(body.get("details")), hint=hint, **where)
+        return InvalidInput(_fields(body.get("details")), **where)
     error = OWN_CODES[code](str(body.get("message")), hint=hint, **where)
     if isinstance(error, ReopenWindowOver):
         with suppress(TypeError, ValueError):
@@ -179,23 +177,36 @@ def from_network(error: httpx.RequestError) -> Offline:
 
 def from_auth(error: auth.AuthError, *, signing_up: bool = False) -> CustomerTicketsError:
     """Translate an error of supabase_auth, whose texts can hold an e-mail address: none is kept."""
+    cause = error.__cause__
+    if isinstance(cause, httpx.RequestError):
+        return from_network(cause)
     code = error.code
-    status = getattr(error, "status", None) or None
-    if isinstance(error, auth.AuthRetryableError):
-        cause = error.__cause__
-        if isinstance(cause, httpx.RequestError):
-            return from_network(cause)
-        return Unavailable("The server cannot sign anybody in right now.", status=status)
-    if status == 429 or (code or "").startswith("over_"):
-        return RateLimited("Too many attempts.", hint="Wait a little.", code=code, status=status)
-    if status is not None and status >= 500:
-        return Unavailable("The server cannot sign anybody in right now.", code=code, status=status)
+    response = cause.response if isinstance(cause, httpx.HTTPStatusError) else None
+    status = None if response is None else response.status_code
+    where: dict[str, Any] = {"code": code, "status": status}
+    if response is not None:
+        where["request_id"] = request_id(response)
+        if status == 429:
+            return _limited(response, where)
+    if isinstance(error, auth.AuthRetryableError) or (status is not None and status >= 500):
+        return Unavailable("The server cannot sign anybody in right now.", **where)
     if code in _SESSION_OVER or isinstance(error, auth.AuthSessionMissingError):
-        return SignInRequired("The session has ended.", hint="Sign in again.", code=code)
+        return SignInRequired("The session has ended.", hint="Sign in again.", **where)
+    if code is None and status not in {None, 400, 401, 403, 422}:
+        return UnexpectedAnswer(
+            "The server did not answer as Supabase's auth does.",
+            hint="Is another program answering at this URL?",
+            **where,
+        )
     words, kind = (_SIGN_UP_CODES, SignUpFailed) if signing_up else (_SIGN_IN_CODES, SignInFailed)
     what = "make the account" if signing_up else "sign in"
-    message = words.get(code or "", f"The server refused to {what}.")
-    return kind(message, code=code, status=status)
+    return kind(words.get(code or "", f"The server refused to {what}."), **where)
+
+
+def _limited(response: httpx.Response, where: dict[str, Any]) -> RateLimited:
+    limited = RateLimited("Too many requests.", hint="Wait a little.", **where)
+    limited.retry_after = retry_after(response)
+    return limited
 
 
 def request_id(response: httpx.Response) -> str | None:

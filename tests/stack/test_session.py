@@ -14,6 +14,7 @@ from customer_tickets import (
     SignInFailed,
     SignInRequired,
     SignUpFailed,
+    UnexpectedAnswer,
 )
 from customer_tickets.devstack import LocalStack
 from faces import closed, got
@@ -167,6 +168,14 @@ async def test_offline_with_an_expired_session_is_offline_and_never_anonymous(
     proxy.heal()
     assert (await client.counts()).open == 0
     await client.aclose()
+
+
+async def test_a_wrong_url_does_not_look_like_a_wrong_password(
+    opener: Opener, stack: LocalStack
+) -> None:
+    client = await opener(url=f"{stack.url}/nowhere")
+    with pytest.raises(UnexpectedAnswer, match="Is another program answering"):
+        await got(client.sign_in("ana@example.com", "x"))
 
 
 async def test_the_session_shows_no_token(opener: Opener, people: People) -> None:

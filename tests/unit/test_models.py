@@ -30,7 +30,7 @@ def test_every_wrong_field_is_named_at_once() -> None:
     ) == {
         "subject": "must not be empty",
         "description": "must have at most 20,000 characters",
-        "organization": "must be an id (UUID)",
+        "organization": "must be an id (UUID) or an object that has one",
         "priority": "must be one of 'low', 'medium' or 'high'",
     }
 

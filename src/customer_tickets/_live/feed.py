@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import StrEnum
@@ -66,10 +67,14 @@ class AsyncTicketFeed:
         self._failures = 0
         self._ready: deque[TicketEvent | FeedStopped] = deque()
         self._bell: Bell | None = None
+        self._looked_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
+        self._stopped = False
         self._closed = False
 
     async def __aenter__(self) -> Self:
+        if self._bell is not None:
+            raise RuntimeError("a feed is opened once: call live() again for another")
         self._bell = self._line.listen(self._topic)
         return self
 
@@ -84,6 +89,7 @@ class AsyncTicketFeed:
     async def aclose(self) -> None:
         """Stop listening; closing twice is fine."""
         self._closed = True
+        self._ready.clear()
         if self._bell is not None:
             self._line.leave(self._bell)
             self._bell.close()
@@ -95,8 +101,10 @@ class AsyncTicketFeed:
     def state(self) -> FeedState:
         """How the feed is doing right now."""
         bell = self._bell
-        if self._closed or bell is None or bell.closed:
-            return FeedState.STOPPED if bell is not None else FeedState.CONNECTING
+        if bell is None:
+            return FeedState.CONNECTING
+        if self._closed or self._stopped or bell.closed:
+            return FeedState.STOPPED
         if not bell.joined:
             return FeedState.POLLING if bell.tried else FeedState.CONNECTING
         if self._recovery.behind or bell.has_news(self._recovery.last) or not bell.ready:
@@ -133,16 +141,23 @@ class AsyncTicketFeed:
 
     async def _fill(self) -> bool:
         if self._bell is None:
-            raise RuntimeError("open the feed first: `async with thread.live() as events`")
-        while not self._ready and not self._closed:
-            self._hear(self._bell)
-            if self._bell.closed:
+            raise RuntimeError("open the feed first: `with thread.live() as events`")
+        while not self._closed:
+            if self._bell.closed and not self._stopped:
+                self._ready.clear()  # nothing is delivered after a sign-out, not even the known
                 self._stop("signed_out", SignInRequired("Signed out, or the client was closed."))
-            elif self._reading is not None or self._recovery.behind:
+            if self._ready:
+                return True
+            self._hear(self._bell)
+            if self._reading is not None or self._recovery.behind:
                 await self._finish_reading()
-            elif not await self._bell.wait(self._patience(self._bell)):
-                self._recovery.ask()
-        return bool(self._ready)
+            else:
+                # From the last look on, not from this call on: a caller who waits in small steps
+                # must not put the timer off for ever.
+                seconds = self._looked_at + self._patience(self._bell) - time.monotonic()
+                if seconds <= 0 or not await self._bell.wait(seconds):
+                    self._recovery.ask()
+        return False
 
     def take(self) -> TicketEvent | FeedStopped:
         """Hand out the event that `ready` found, without waiting."""
@@ -174,12 +189,15 @@ class AsyncTicketFeed:
         await asyncio.wait({reading})
         if self._reading is reading:
             self._reading = None
+            self._looked_at = time.monotonic()
             reading.result()
 
     async def _read(self) -> None:
         after = self._recovery.fetching()
         try:
             events, newest = await self._fetch(after)
+            if self._stopped:
+                return
             self._ready.extend(self._recovery.fetched(events, newest))
             self._failures = 0
         except Unavailable as error:
@@ -205,7 +223,9 @@ class AsyncTicketFeed:
             await self._bell.wait(seconds)
 
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
-        last = self._recovery.last
-        self._ready.append(FeedStopped(reason=reason, after_seq=last, error=error))
+        self._stopped = True
+        waiting = [event.seq for event in self._ready if not isinstance(event, FeedStopped)]
+        after = waiting[-1] if waiting else self.last_seq
+        self._ready.append(FeedStopped(reason=reason, after_seq=after, error=error))
         if self._bell is not None:
             self._line.leave(self._bell)

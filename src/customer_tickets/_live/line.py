@@ -49,17 +49,28 @@ class Line:
                 await task
 
     async def _keep_up(self) -> None:
-        failures = 0
+        failures, trouble_since = 0, time.monotonic()
         while self._topics.wanted:
             started = time.monotonic()
             await self._use_one()
             if not self._topics.wanted:
                 return
+            now = time.monotonic()
             # Only a connection that lasted proves that connecting is worth doing at once.
-            lasted = time.monotonic() - started > self._pace.stable_after
-            failures = 0 if lasted else failures + 1
-            ceiling = min(self._pace.longest_wait, self._pace.first_wait * 2.0 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - jitter, not a secret
+            if now - started > self._pace.stable_after:
+                failures, trouble_since = 0, now
+            await asyncio.sleep(self._pause(failures, now - trouble_since))
+            failures += 1
+
+    def _pause(self, failures: int, trouble: float) -> float:
+        """Return how long to wait: at most a third of how long it has been bad already.
+
+        A server that was away for seconds is found again in a second or two; one that was away
+        for long is not met by all its clients at once.
+        """
+        quick = min(self._pace.short_wait, self._pace.first_wait * 2.0 ** min(failures, 10))
+        ceiling = min(self._pace.longest_wait, max(quick, trouble / 3))
+        return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
 
     async def _use_one(self) -> None:
         socket = Socket(self._url, self._key, self._session, self._topics, self._pace)
@@ -70,4 +81,9 @@ class Line:
         finally:
             for bell in self._topics.bells():
                 bell.fail()
-            await socket.discard()
+            discarding = asyncio.create_task(socket.discard())
+            try:
+                await asyncio.shield(discarding)
+            except asyncio.CancelledError:
+                await discarding  # half a second at most, and no connection is left open
+                raise

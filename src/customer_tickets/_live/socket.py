@@ -42,7 +42,8 @@ class Pace:
     """How long things may take, in seconds."""
 
     first_wait: float = 0.25
-    longest_wait: float = 5.0
+    short_wait: float = 2.0
+    longest_wait: float = 15.0
     stable_after: float = 10.0
     connect_within: float = 10.0
     join_within: float = 20.0

@@ -1,0 +1,188 @@
+"""The blocking face among threads, loops, forks, Ctrl-C, and programs that forget to close it."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+
+import pytest
+
+from customer_tickets import ClientClosed, CustomerTickets, FeedStopped
+from customer_tickets.devstack import LocalStack
+from fix_stack import People
+
+
+def run(stack: LocalStack, people: People, program: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program of its own that finds `tickets`, signed in."""
+    start = f"""
+    from customer_tickets import CustomerTickets
+    tickets = CustomerTickets({stack.url!r}, {stack.publishable_key!r})
+    tickets.sign_in({people.ana.email!r}, {people.ana.password!r})
+    thread = tickets.thread(tickets.create(organization={str(people.organization_id)!r}, subject="x"))
+    """
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(start) + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print('done')",
+        "tickets.close(); tickets.close(); print('done')",
+        "feed = thread.live().__enter__(); feed.next(timeout=0.5); print('done')",
+        "feed = thread.live().__enter__(); print('done')",
+        "del tickets, thread\nimport gc; gc.collect(); print('done')",
+    ],
+)
+def test_a_program_that_ends_without_closing_ends_at_once_and_silently(
+    stack: LocalStack, people: People, program: str
+) -> None:
+    began = time.monotonic()
+    ended = run(stack, people, program)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+    assert time.monotonic() - began < 8
+
+
+def test_ctrl_c_in_a_read_loses_nothing_and_the_feed_goes_on(
+    stack: LocalStack, people: People
+) -> None:
+    ended = run(
+        stack,
+        people,
+        """
+        import os, signal, threading, time
+        with thread.live() as events:
+            while events.state != "live":
+                events.next(timeout=0.05)
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+            began = time.monotonic()
+            try:
+                events.next()
+            except KeyboardInterrupt:
+                print("interrupted", time.monotonic() - began < 2)
+            thread.send("after")
+            print(events.next(timeout=5).seq)
+        tickets.close()
+        """,
+    )
+    assert (ended.stdout, ended.stderr) == ("interrupted True\n2\n", "")
+
+
+def test_a_forked_child_is_told_and_the_parent_goes_on(stack: LocalStack, people: People) -> None:
+    ended = run(
+        stack,
+        people,
+        """
+        import os
+        from customer_tickets import ClientClosed
+        if (child := os.fork()) == 0:
+            try:
+                tickets.counts()
+            except ClientClosed as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        print(tickets.counts())
+        tickets.close()
+        """,
+    )
+    assert "This client was made before a fork." in ended.stdout
+    assert "open=1" in ended.stdout
+    assert ended.stderr == ""
+
+
+@pytest.mark.anyio
+async def test_it_works_where_a_loop_is_running(stack: LocalStack, people: People) -> None:
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in(people.ana.email, people.ana.password)
+        await asyncio.sleep(0)
+        assert tickets.counts().open == 0
+
+
+def test_threads_share_one_client(stack: LocalStack, people: People) -> None:
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in(people.ana.email, people.ana.password)
+        made = []
+
+        def work() -> None:
+            for _ in range(3):
+                ticket = tickets.create(organization=people.organization_id, subject="x")
+                thread = tickets.thread(ticket)
+                thread.send("y")
+                made.append(thread.ticket.last_seq)
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert made == [2] * 18
+        assert tickets.counts().open == 18
+
+
+def test_two_threads_reading_one_feed_share_its_events(stack: LocalStack, people: People) -> None:
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in(people.ana.email, people.ana.password)
+        thread = tickets.thread(tickets.create(organization=people.organization_id, subject="x"))
+        seen: list[int] = []
+        with thread.live() as events:
+
+            def listen() -> None:
+                while (event := events.next(timeout=2)) is not None:
+                    assert not isinstance(event, FeedStopped)
+                    seen.append(event.seq)
+
+            listeners = [threading.Thread(target=listen) for _ in range(2)]
+            for listener in listeners:
+                listener.start()
+            for _ in range(10):
+                thread.send("x")
+            for listener in listeners:
+                listener.join()
+        assert sorted(seen) == list(range(2, 12))
+
+
+def test_a_closed_client_says_so(stack: LocalStack, people: People) -> None:
+    tickets = CustomerTickets(stack.url, stack.publishable_key)
+    tickets.sign_in(people.ana.email, people.ana.password)
+    tickets.close()
+    with pytest.raises(ClientClosed):
+        tickets.counts()
+
+
+def test_a_dropped_client_ends_its_thread(stack: LocalStack) -> None:
+    def threads() -> int:
+        return sum(thread.name == "customer_tickets" for thread in threading.enumerate())
+
+    before = threads()
+    tickets = CustomerTickets(stack.url, stack.publishable_key)
+    assert threads() == before + 1
+    gone = weakref.ref(tickets)
+    del tickets
+    gc.collect()
+    assert gone() is None
+    assert threads() == before
+
+
+def test_open_files_return_to_where_they_were(stack: LocalStack, people: People) -> None:
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = files()
+    for _ in range(3):
+        with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+            tickets.sign_in(people.ana.email, people.ana.password)
+            ticket = tickets.create(organization=people.organization_id, subject="x")
+            with tickets.thread(ticket).live() as events:
+                events.next(timeout=0.2)
+    assert files() <= before

@@ -1,0 +1,87 @@
+"""The examples run as they are, also when the realtime server dies in the conversation."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from customer_tickets.devstack import LocalStack
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.py"
+
+
+@pytest.fixture(scope="module")
+def seeded() -> Iterator[LocalStack]:
+    with LocalStack.start(seed=True) as running:
+        yield running
+
+
+def start(stack: LocalStack, pause: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, str(QUICKSTART)],
+        env={
+            **os.environ,
+            "SUPABASE_URL": stack.url,
+            "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
+            "QUICKSTART_PAUSE": pause,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def events(output: str) -> list[str]:
+    """The lines of the feed, without how long each took."""
+    return [
+        line.split("|")[1].split("(")[0].strip() for line in output.splitlines() if "ms)" in line
+    ]
+
+
+def test_the_quickstart_tells_the_whole_story(seeded: LocalStack) -> None:
+    output, errors = start(seeded, "0").communicate(timeout=50)
+    assert errors == ""
+    assert [line[:2] for line in events(output)] == ["2.", "3.", "4.", "5.", "6.", "7."]
+    assert "TicketClosedError: The ticket is closed." in output
+    assert "Counts(open=" in output
+
+
+def test_it_tells_the_same_when_the_realtime_server_dies_in_the_middle(
+    seeded: LocalStack,
+) -> None:
+    calm, _ = start(seeded, "0").communicate(timeout=50)
+    running = start(seeded, "0.5")
+    assert running.stdout is not None
+    output = ""
+    for line in running.stdout:
+        output += line
+        if "2. Eva" in line:
+            seeded.realtime.kill()
+        if "4. Ana" in line:
+            seeded.realtime.start()
+    assert running.wait(timeout=50) == 0
+    assert running.stderr is not None
+    assert running.stderr.read() == ""
+    running.stdout.close()
+    running.stderr.close()
+    assert events(output) == events(calm)
+    assert "(polling," in output  # the feed said so while it lasted
+    assert "(live," in output
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_nothing(seeded: LocalStack) -> None:
+    import signal
+
+    running = start(seeded, "30")
+    time.sleep(2)
+    running.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, errors = running.communicate(timeout=20)
+    assert time.monotonic() - began < 3
+    assert running.returncode != 0
+    assert errors.strip().endswith("KeyboardInterrupt")
+    assert "Exception ignored" not in errors
