@@ -1,5 +1,6 @@
 """One child process: start it, wait until it is healthy, ask it to stop, insist."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -107,7 +108,9 @@ def run_to_end(
         try:
             said, complained = process.communicate()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            # It may have ended meanwhile: `communicate` gives it a moment after Ctrl-C.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
 
@@ -207,7 +210,8 @@ class Child:
         """Kill it and its own children without asking (SIGKILL); it stays down until `start`."""
         self.wanted = False
         if self.running and self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def how_it_ended(self) -> str:
