@@ -22,6 +22,14 @@ demo: .venv/.ready
 test: .venv/.ready
 	@$(BIN)/python -m pytest
 
+check: .venv/.ready
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/write_sync.py --check
+
 lock: .venv/.ready
 	$(BIN)/uv pip compile --universal --no-annotate --no-header --python-version 3.11 \
 		--extra dev --group all --output-file requirements.lock pyproject.toml

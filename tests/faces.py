@@ -1,9 +1,9 @@
-"""One test for both faces: what the blocking one returns is taken, what the other returns awaited."""
+"""One test for both faces: a result of the blocking one is taken, of the other awaited."""
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,11 +11,14 @@ import httpx
 from customer_tickets import (
     AsyncCustomerTickets,
     AsyncTicketFeed,
+    AsyncTicketPage,
     AsyncTicketThread,
     CustomerTickets,
     FeedStopped,
+    Ticket,
     TicketEvent,
     TicketFeed,
+    TicketPage,
     TicketThread,
 )
 from customer_tickets.devstack import LocalStack
@@ -29,6 +32,25 @@ Feed = TicketFeed | AsyncTicketFeed
 async def got(value: T | Awaitable[T]) -> T:
     """Return a value, or what is awaited for it."""
     return await value if inspect.isawaitable(value) else value
+
+
+async def thread_of(client: Client, ticket: Ticket | UUID | str) -> Thread:
+    """Open a thread of either face."""
+    if isinstance(client, AsyncCustomerTickets):
+        return await client.thread(ticket)
+    return client.thread(ticket)
+
+
+async def page_of(client: Client, **query: Any) -> TicketPage | AsyncTicketPage:
+    """Read a page of either face; the arguments are checked at run time."""
+    if isinstance(client, AsyncCustomerTickets):
+        return await client.page(**query)
+    return client.page(**query)
+
+
+async def after(page: TicketPage | AsyncTicketPage) -> TicketPage | AsyncTicketPage | None:
+    """Return the page after one of either face."""
+    return await page.next() if isinstance(page, AsyncTicketPage) else page.next()
 
 
 @asynccontextmanager

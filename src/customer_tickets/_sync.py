@@ -222,8 +222,8 @@ class TicketThread:
         """
         return self._portal.run(self._async.reopen_ticket, request_id=request_id)
 
-    def mark_read(self) -> None:
-        """Say that you have read everything that this thread shows."""
+    def mark_read(self) -> int:
+        """Say that you have read everything that this thread shows; return up to which number."""
         return self._portal.run(self._async.mark_read)
 
     def live(

@@ -183,12 +183,13 @@ class AsyncTicketThread:
         key = request_id if request_id is not None else uuid4()
         return await self._take(await messages.reopen(self._connection, self.ticket.id, key))
 
-    async def mark_read(self) -> None:
-        """Say that you have read everything that this thread shows."""
+    async def mark_read(self) -> int:
+        """Say that you have read everything that this thread shows; return up to which number."""
         seq = self._view.read_to
         done = await messages.mark_read(self._connection, self.ticket.id, seq)
         ticket = self.ticket.model_copy(update={"last_read_seq": done})
         self._view.merge((), ticket)
+        return done
 
     def live(
         self, after: int | None = None, *, check_every: float = 30.0, poll_every: float = 3.0

@@ -2,13 +2,13 @@
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +23,8 @@ def run(stack: LocalStack, people: People, program: str) -> "subprocess.Complete
     from customer_tickets import CustomerTickets
     tickets = CustomerTickets({stack.url!r}, {stack.publishable_key!r})
     tickets.sign_in({people.ana.email!r}, {people.ana.password!r})
-    thread = tickets.thread(tickets.create(organization={str(people.organization_id)!r}, subject="x"))
+    ticket = tickets.create(organization={str(people.organization_id)!r}, subject="x")
+    thread = tickets.thread(ticket)
     """
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(start) + textwrap.dedent(program)],
@@ -83,8 +84,7 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(stack: LocalStack, people
         stack,
         people,
         """
-        import os
-        from customer_tickets import ClientClosed
+                from customer_tickets import ClientClosed
         if (child := os.fork()) == 0:
             try:
                 tickets.counts()
@@ -176,7 +176,7 @@ def test_a_dropped_client_ends_its_thread(stack: LocalStack) -> None:
 
 def test_open_files_return_to_where_they_were(stack: LocalStack, people: People) -> None:
     def files() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     before = files()
     for _ in range(3):

@@ -23,7 +23,7 @@ from customer_tickets import (
     TicketReopened,
 )
 from customer_tickets.devstack import LocalStack
-from faces import Client, Feed, Office, Thread, got, next_event, opened, until
+from faces import Client, Feed, Office, Thread, got, next_event, opened, thread_of, until
 from fix_stack import People
 from stack.conftest import Opener
 from tcp_proxy import TcpProxy
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("error")]
 @pytest.fixture
 async def thread(tickets: Client, people: People) -> Thread:
     ticket = await got(tickets.create(organization=people.organization_id, subject="Help"))
-    return await got(tickets.thread(ticket))
+    return await thread_of(tickets, ticket)
 
 
 async def read(feed: Feed, count: int, timeout: float = 20) -> list[int]:
@@ -69,7 +69,7 @@ async def test_what_happens_arrives_typed_and_the_thread_follows(
         assert isinstance(await next_event(events), TicketReopened)
         assert await got(events.next(timeout=0.1)) is None
         assert events.last_seq == 5
-    assert events.state is FeedState.STOPPED
+    assert str(events.state) == "stopped"
     assert [m.body for m in thread.messages] == ["Hello"]
     assert [e.seq for e in thread.history] == [1, 2, 3, 4, 5]
     assert thread.ticket.unread
@@ -84,7 +84,7 @@ async def test_a_feed_goes_on_where_another_stopped(
         saved = events.last_seq
     for text in ("3", "4", "5"):
         office.answer(thread.ticket.id, text)
-    later = await got((await opener(people.ana)).thread(thread.ticket.id))
+    later = await thread_of((await opener(people.ana)), thread.ticket.id)
     async with opened(later.live(after=saved)) as events:
         assert await read(events, 3) == [3, 4, 5]
 
@@ -151,7 +151,7 @@ async def test_a_network_that_fails_and_heals_loses_nothing(
 ) -> None:
     client = await opener(people.ana, url=proxy.url)
     ticket = await got(client.create(organization=people.organization_id, subject="Help"))
-    thread = await got(client.thread(ticket))
+    thread = await thread_of(client, ticket)
     async with opened(thread.live(poll_every=0.3, check_every=600)) as events:
         await until(events, FeedState.LIVE)
         office.answer(ticket.id, "2")
@@ -229,7 +229,7 @@ async def test_writers_at_once_with_rollbacks_are_read_in_order_by_every_reader(
                     )
 
     expected = list(range(2, 2 + writers * (each - each // 4)))
-    other = await got((await opener(people.ana)).thread(thread.ticket.id))
+    other = await thread_of((await opener(people.ana)), thread.ticket.id)
     async with AsyncExitStack() as feeds:
         readers = [
             await feeds.enter_async_context(opened(one.live(check_every=600)))
@@ -258,7 +258,7 @@ async def test_losing_access_is_the_last_event(thread: Thread, stack: LocalStack
         last = await got(events.next(timeout=10))
         assert isinstance(last, FeedStopped)
         assert (last.reason, last.after_seq) == ("access_lost", 1)
-        assert events.state is FeedState.STOPPED
+        assert str(events.state) == "stopped"
         assert await got(events.next(timeout=1)) is None
 
 
@@ -268,7 +268,7 @@ async def test_a_strangers_topic_is_refused_at_the_first_attempt(
     ben = await opener(people.ben)
     inner = ben if isinstance(ben, AsyncCustomerTickets) else ben._async
     mine = await got(ben.create(organization=people.organization_id, subject="Mine"))
-    own = await got(ben.thread(mine))
+    own = await thread_of(ben, mine)
     async with opened(own.live()) as events:
         await until(events, FeedState.LIVE)
 

@@ -16,7 +16,7 @@ from customer_tickets import (
     Ticket,
 )
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, got
+from faces import Client, Office, after, got, page_of, thread_of
 from fix_stack import People
 from stack.conftest import Opener
 
@@ -57,8 +57,9 @@ async def test_a_ticket_is_created_in_one_request(
 async def test_wrong_input_names_every_field_and_makes_no_request(
     tickets: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "httpx"), pytest.raises(InvalidInput) as caught:
-        caplog.clear()
+    caplog.set_level(logging.INFO, "httpx")
+    caplog.clear()
+    with pytest.raises(InvalidInput) as caught:
         await got(
             tickets.create(organization=None, subject="x" * 201, priority="urgent")  # type: ignore[arg-type] # the point
         )
@@ -118,9 +119,9 @@ async def test_strangers_see_nothing(opener: Opener, people: People) -> None:
     ben = await opener(people.ben)
     assert await everything(ben) == []
     with pytest.raises(NotFound) as hidden:
-        await got(ben.thread(ticket))
+        await thread_of(ben, ticket)
     with pytest.raises(NotFound) as absent:
-        await got(ben.thread(uuid4()))
+        await thread_of(ben, uuid4())
     assert hidden.value.message == absent.value.message
     assert hidden.value.code == absent.value.code
 
@@ -168,11 +169,11 @@ def crowd(stack: LocalStack, people: People) -> list[UUID]:
 async def test_pages_show_every_ticket_once_in_every_order(
     tickets: Client, crowd: list[UUID], sort: str
 ) -> None:
-    page = await got(tickets.page(sort=sort, size=10, total=True))  # type: ignore[arg-type] # a literal
+    page = await page_of(tickets, sort=sort, size=10, total=True)
     assert page.total == 47
     seen = list(page.items)
     sizes = [len(page.items)]
-    while (following := await got(page.next())) is not None:
+    while (following := await after(page)) is not None:
         page = following
         seen += page.items
         sizes.append(len(page.items))
@@ -188,9 +189,9 @@ async def test_pages_show_every_ticket_once_in_every_order(
 async def test_a_page_does_not_shift_when_tickets_are_created_meanwhile(
     tickets: Client, people: People, crowd: list[UUID]
 ) -> None:
-    page = await got(tickets.page(size=20))
+    page = await page_of(tickets, size=20)
     await create(tickets, people, "Newer than all")
-    following = await got(page.next())
+    following = await after(page)
     assert following is not None
     shown = {t.id for t in page.items} | {t.id for t in following.items}
     assert len(shown) == 40
@@ -235,7 +236,7 @@ async def test_wrong_filters_are_named(
     tickets: Client, query: dict[str, object], field: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
-        await got(tickets.page(**query))  # type: ignore[arg-type] # the point
+        await page_of(tickets, **query)
     assert [wrong.field for wrong in caught.value.fields] == [field]
 
 
@@ -248,7 +249,7 @@ async def test_counts_and_unread_follow_what_others_write(
     counts = await got(tickets.counts())
     assert (counts.open, counts.in_progress, counts.closed, counts.unread) == (1, 1, 0, 1)
     assert [t.unread for t in await everything(tickets, sort="created_at")] == [True, False]
-    thread = await got(tickets.thread(ticket))
+    thread = await thread_of(tickets, ticket)
     await got(thread.mark_read())
     assert not thread.ticket.unread
     await got(thread.send("Mine does not count"))

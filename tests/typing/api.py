@@ -1,0 +1,74 @@
+"""How the public API is used, for type checkers: checked by mypy and pyright, never run."""
+
+from typing import assert_type
+from uuid import UUID
+
+from customer_tickets import (
+    AsyncCustomerTickets,
+    AsyncTicketFeed,
+    AsyncTicketPage,
+    AsyncTicketThread,
+    Counts,
+    CustomerTickets,
+    FeedState,
+    FeedStopped,
+    Message,
+    MessageAdded,
+    Organization,
+    Ticket,
+    TicketClosed,
+    TicketFeed,
+    TicketPage,
+    TicketThread,
+    User,
+)
+
+
+def blocking(organization: Organization) -> None:
+    with CustomerTickets("https://abc.supabase.co", "sb_publishable_x") as tickets:
+        assert_type(tickets.sign_in("a", "b"), User)
+        assert_type(tickets.organizations.named("Acme"), Organization)
+        ticket = tickets.create(organization=organization, subject="x", priority="high")
+        assert_type(ticket, Ticket)
+        page = tickets.page(status=["open", "closed"], sort="-priority", total=True)
+        assert_type(page, TicketPage)
+        assert_type(page.next(), TicketPage | None)
+        assert_type([one.id for one in tickets.all(status="open")], list[UUID])
+        assert_type(tickets.counts(), Counts)
+        thread = tickets.thread(ticket)
+        assert_type(thread, TicketThread)
+        assert_type(thread.send("x"), Message)
+        with thread.live(after=17) as events:
+            assert_type(events, TicketFeed)
+            assert_type(events.state, FeedState)
+            for event in events:
+                match event:
+                    case MessageAdded(message=message):
+                        assert_type(message.body, str)
+                    case TicketClosed(reason=reason):
+                        assert_type(reason, str | None)
+                    case FeedStopped(after_seq=number):
+                        assert_type(number, int)
+                    case _:
+                        pass
+
+
+async def waiting(organization: Organization) -> None:
+    async with AsyncCustomerTickets("https://abc.supabase.co", "sb_publishable_x") as tickets:
+        ticket = await tickets.create(organization=organization, subject="x")
+        assert_type(ticket, Ticket)
+        assert_type(await tickets.page(), AsyncTicketPage)
+        assert_type([one async for one in tickets.all()], list[Ticket])
+        thread = await tickets.thread(ticket.id)
+        assert_type(thread, AsyncTicketThread)
+        async with thread.live() as events:
+            assert_type(events, AsyncTicketFeed)
+            async for event in events:
+                if isinstance(event, MessageAdded):
+                    assert_type(event.message, Message)
+
+
+def mistakes(tickets: CustomerTickets, organization: Organization) -> None:
+    tickets.create(organization=organization, subject="x", priority="urgent")  # type: ignore[arg-type] # must be an error
+    tickets.page(status="resolved")  # type: ignore[arg-type] # must be an error
+    tickets.create(subject="x")  # type: ignore[call-arg] # must be an error
