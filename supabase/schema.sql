@@ -790,7 +790,7 @@ CREATE OR REPLACE FUNCTION private.refuse_closed()
 AS $function$
 begin
   perform private.refuse('TK003', 'The ticket is closed.',
-    'Reopen it, or write a new ticket when the time for that is over.');
+    'Reopen it; when the time for that is over, open a new ticket.');
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -851,7 +851,7 @@ begin
   until := private.reopen_until(ticket);
   if until < clock_timestamp() then
     perform private.refuse('TK005', 'The time to reopen this ticket is over.',
-      'Write a new ticket; the detail says when the time ended.', to_jsonb(until) #>> '{}');
+      'Open a new ticket.', to_jsonb(until) #>> '{}');
   end if;
   update public.tickets t set status = 'open'
   where t.id = ticket.id

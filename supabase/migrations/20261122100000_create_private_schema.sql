@@ -61,7 +61,7 @@ language plpgsql set search_path = ''
 as $$
 begin
   perform private.refuse('TK003', 'The ticket is closed.',
-    'Reopen it, or write a new ticket when the time for that is over.');
+    'Reopen it; when the time for that is over, open a new ticket.');
 end
 $$;
 

@@ -226,7 +226,7 @@ begin
   until := private.reopen_until(ticket);
   if until < clock_timestamp() then
     perform private.refuse('TK005', 'The time to reopen this ticket is over.',
-      'Write a new ticket; the detail says when the time ended.', to_jsonb(until) #>> '{}');
+      'Open a new ticket.', to_jsonb(until) #>> '{}');
   end if;
   update public.tickets t set status = 'open'
   where t.id = ticket.id
