@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
             r"(uuid\.)?UUID|(datetime\.)?datetime|(pathlib\.)?Path|types\.TracebackType|TracebackType"
             r"|(typing\.)?(Any|Literal|Self|ClassVar|TypeAlias)|(collections\.abc\.)?(Sequence|Iterator"
             r"|AsyncIterator|Callable|Awaitable)|float|int|str|bool|None|dict|tuple|list|type|Exception"
-            r"|BaseException|RuntimeError|(psycopg\.)?Connection|TupleRow|(enum\.)?StrEnum|Role"
+            r"|BaseException|RuntimeError|(psycopg\.)?Connection|TupleRow|(enum\.)?StrEnum"
         ),
     ),
 ]
@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
 _PUBLIC = set(customer_tickets.__all__)
 _ALIASES = {
     str(getattr(customer_tickets, name)).removeprefix("typing."): name
-    for name in ("Priority", "SortKey", "Status")
+    for name in ("Priority", "Role", "SortKey", "Status", "StopReason")
 }
 
 

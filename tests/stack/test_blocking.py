@@ -84,7 +84,8 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(stack: LocalStack, people
         stack,
         people,
         """
-                from customer_tickets import ClientClosed
+        import os
+        from customer_tickets import ClientClosed
         if (child := os.fork()) == 0:
             try:
                 tickets.counts()

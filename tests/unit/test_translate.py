@@ -112,11 +112,15 @@ def test_the_end_of_the_reopen_window_is_kept() -> None:
         ("7", 7, 7),
         ("0.5", 0.5, 0.5),
         ("-3", 0, 0),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=90)), 60, 91),
-        (format_datetime(datetime.now(UTC) - timedelta(seconds=90)), 0, 0),
+        (timedelta(seconds=90), 80, 90),
+        (timedelta(seconds=-90), 0, 0),
     ],
 )
-def test_retry_after_is_read_in_seconds_and_as_a_date(header: str, low: float, high: float) -> None:
+def test_retry_after_is_read_in_seconds_and_as_a_date(
+    header: str | timedelta, low: float, high: float
+) -> None:
+    if isinstance(header, timedelta):
+        header = format_datetime(datetime.now(UTC) + header)
     error = from_response(answer(429, b"", retry_after=header))
     assert isinstance(error, RateLimited)
     assert error.retry_after is not None
