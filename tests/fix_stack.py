@@ -80,7 +80,7 @@ class People:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
     """The whole local stack, without seed and without realtime's real delays."""
-    with LocalStack.start() as running:
+    with LocalStack.start(faults=True) as running:
         yield running
 
 

@@ -18,7 +18,7 @@ import httpx
 import psycopg
 import pytest
 
-from customer_tickets.devstack import Child, LocalStack, StackError
+from customer_tickets.devstack import Child, Faults, LocalStack, StackError
 from customer_tickets.devstack.folder import StackFolder
 from customer_tickets.devstack.process import accepts_connections
 
@@ -112,12 +112,27 @@ def test_a_stopped_stack_leaves_nothing() -> None:
 
 def test_two_stacks_stand_side_by_side(stack: LocalStack) -> None:
     with LocalStack.start() as other:
+        assert_without_faults(other)
         assert other.url != stack.url
         assert other.jwt_secret != stack.jwt_secret
         headers = {"apikey": stack.secret_key}
         assert httpx.get(f"{other.url}/rest/v1/", headers=headers).status_code == 401
         assert healthy(other)
     assert healthy(stack)
+
+
+def assert_without_faults(stack: LocalStack) -> None:
+    """No fault switch is there unless asked for, with whatever key."""
+    with pytest.raises(StackError, match="has no fault switches: start it with faults=True"):
+        stack.faults.reset()
+    for key in (stack.secret_key, stack.control_key):
+        headers = {"apikey": stack.secret_key, "Authorization": f"Bearer {key}"}
+        for path in ("/faults/requests", "/faults/realtime", "/faults/auth/tokens"):
+            assert httpx.delete(stack.url + path, headers=headers).status_code == 404
+        auth = f"http://127.0.0.1:{stack.auth_port}/faults"
+        assert httpx.delete(auth, headers=headers).status_code in (401, 404)
+    with pytest.raises(StackError, match="has no fault switches"):
+        Faults(stack.url, stack.control_key).requests_left()
 
 
 def test_data_users_and_keys_are_kept(folder: Path) -> None:
@@ -267,7 +282,7 @@ def command(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_how_to_use_it_and_stops_cleanly(number: signal.Signals) -> None:
-    with command() as process:
+    with command("--faults") as process:
         assert process.stdout is not None
         seen = SimpleNamespace(text="")
         for line in process.stdout:
@@ -280,6 +295,7 @@ def test_the_command_says_how_to_use_it_and_stops_cleanly(number: signal.Signals
         assert process.wait(10) == 0
     assert "http://127.0.0.1:" in seen.text
     assert "sb_publishable_" in seen.text
+    assert "faults = Faults(" in seen.text
     assert "Nothing is left." in seen.text
     assert "Traceback" not in seen.text
     assert not alive(children)

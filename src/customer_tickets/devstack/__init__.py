@@ -20,6 +20,7 @@ import psycopg
 
 from customer_tickets import migrate
 from customer_tickets.devstack import people
+from customer_tickets.devstack.faults import Faults
 from customer_tickets.devstack.folder import StackFolder
 from customer_tickets.devstack.keys import Keys
 from customer_tickets.devstack.npm import npm_parts
@@ -30,7 +31,7 @@ from customer_tickets.devstack.postgres import Postgres
 from customer_tickets.devstack.process import Child, StackError
 from customer_tickets.devstack.supervise import Supervisor
 
-__all__ = ["Child", "LocalStack", "Mail", "Postgres", "StackError"]
+__all__ = ["Child", "Faults", "LocalStack", "Mail", "Postgres", "StackError"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class LocalStack:
         self._ports = ports
         self.postgres = postgres
         self.reports: list[str] = []
+        self._faults: Faults | None = None
         self._cleanup = ExitStack()
 
     @classmethod
@@ -62,6 +64,7 @@ class LocalStack:
         port: int | None = None,
         seed: bool = False,
         profile: Literal["fast", "faithful"] = "fast",
+        faults: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Start every part and return when all are healthy.
@@ -72,6 +75,7 @@ class LocalStack:
             seed: fill a new database with organizations, people and tickets.
             profile: whether the realtime server has hosted projects' delays and limits
                 ("faithful") or none ("fast").
+            faults: have fault switches (`stack.faults`): things go wrong when asked to.
             progress: is told, in words, what happens and which part died.
 
         Raises:
@@ -89,7 +93,9 @@ class LocalStack:
             postgres = Postgres.start(folder.postgres, durable=data is not None)
             cleanup.callback(postgres.stop)
             stack = cls(keys, ports, postgres)
-            parts = Parts(folder.path, keys, ports, postgres, npm)
+            parts = Parts(folder.path, keys, ports, postgres, npm, faults)
+            if faults:
+                stack._faults = Faults(stack.url, keys.control)
             say("Starting PostgREST, auth, realtime and the gateway ...")
             stack._start_parts(parts, profile, cleanup)
             stack._migrate(seed=seed)
@@ -125,6 +131,11 @@ class LocalStack:
         return self._ports["gateway"]
 
     @property
+    def rest_port(self) -> int:
+        """The port of PostgREST itself, behind the gateway."""
+        return self._ports["rest"]
+
+    @property
     def auth_port(self) -> int:
         """The port of the auth part itself, behind the gateway."""
         return self._ports["auth"]
@@ -153,6 +164,23 @@ class LocalStack:
     def jwt_secret(self) -> str:
         """The secret that tokens are signed with (HS256)."""
         return self._keys.jwt_secret
+
+    @property
+    def faults(self) -> Faults:
+        """The fault switches; raises StackError when the stack was started without."""
+        if self._faults is None:
+            raise StackError("This stack has no fault switches: start it with faults=True.")
+        return self._faults
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether the stack was started with fault switches."""
+        return self._faults is not None
+
+    @property
+    def control_key(self) -> str:
+        """The random key of this folder that opens the fault switches, and nothing of the API."""
+        return self._keys.control
 
     @property
     def database_url(self) -> str:

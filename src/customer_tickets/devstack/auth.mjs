@@ -3,7 +3,8 @@
 // what goes wrong without it, and tests/stack/test_devstack_auth.py holds each of them.
 //
 // Environment: AUTH_PORT, DATABASE_URL (role supabase_auth_admin), JWT_SECRET, API_URL (the
-// gateway's address), TOKEN_LIFETIME (seconds), CONTROL_KEY (opens /mails and /hash).
+// gateway's address), TOKEN_LIFETIME (seconds), CONTROL_KEY (opens /mails, /hash and, when FAULTS is
+// set, /faults).
 import { AsyncLocalStorage } from "node:async_hooks";
 import { serve } from "@hono/node-server";
 import { App, InMemoryEmailDriver } from "@supabase/lite";
@@ -11,7 +12,7 @@ import { createPostgresConnection } from "@supabase/lite/postgres";
 import bcrypt from "bcryptjs";
 import { jwtVerify, SignJWT } from "jose";
 
-const { AUTH_PORT, DATABASE_URL, JWT_SECRET, API_URL, TOKEN_LIFETIME, CONTROL_KEY } = process.env;
+const { AUTH_PORT, DATABASE_URL, JWT_SECRET, API_URL, TOKEN_LIFETIME, CONTROL_KEY, FAULTS } = process.env;
 const secret = new TextEncoder().encode(JWT_SECRET);
 const request = new AsyncLocalStorage();
 
@@ -77,6 +78,9 @@ const app = new App({
 // Which way each session was opened with: a refreshed token says so again.
 const methods = new Map();
 
+// The fault switch: how long tokens live, in seconds, when not as configured.
+let shortened;
+
 // Tokens come without what policies and clients read from them: add it and sign again.
 async function completed(token, user, method) {
   const { payload } = await jwtVerify(token, secret);
@@ -86,6 +90,7 @@ async function completed(token, user, method) {
   if (methods.size > 10_000) methods.delete(methods.keys().next().value);
   return await new SignJWT({
     ...payload,
+    ...(shortened !== undefined && { exp: payload.iat + shortened }),
     iss: `${API_URL}/auth/v1`,
     email: user.email ?? "",
     phone: user.phone ?? "",
@@ -109,6 +114,10 @@ async function issueCompleteTokens(url, response) {
   if (session.access_token && user) {
     const method = url.pathname.endsWith("/verify") ? "otp" : "password";
     session.access_token = await completed(session.access_token, user, method);
+    if (shortened !== undefined) {
+      session.expires_in = shortened;
+      session.expires_at = Math.floor(Date.now() / 1000) + shortened;
+    }
   }
   // A new answer, so that its Content-Length is that of the new body.
   const headers = new Headers(response.headers);
@@ -125,6 +134,10 @@ async function completeRedirect(response) {
   const bearer = { headers: { authorization: `Bearer ${token}` } };
   const user = await (await app.fetch(new Request(`${API_URL}/auth/v1/user`, bearer))).json();
   parameters.set("access_token", await completed(token, user, "otp"));
+  if (shortened !== undefined) {
+    parameters.set("expires_in", shortened);
+    parameters.set("expires_at", Math.floor(Date.now() / 1000) + shortened);
+  }
   const headers = new Headers(response.headers);
   headers.set("location", `${target}#${parameters}`);
   return new Response(null, { status: response.status, headers });
@@ -143,7 +156,22 @@ async function control(url, incoming) {
     // The cheapest cost: these passwords are made for tests and demos, often.
     return Response.json({ hash: await bcrypt.hash(await incoming.text(), 4) });
   }
+  if (FAULTS && url.pathname.startsWith("/faults")) return await setFault(url, incoming);
   return new Response("not found", { status: 404 });
+}
+
+// DELETE /faults; POST /faults/tokens {"seconds"}: tokens issued from now on live that long.
+async function setFault(url, incoming) {
+  if (incoming.method === "DELETE") {
+    shortened = undefined;
+    return new Response(null, { status: 204 });
+  }
+  const { seconds } = (await incoming.json().catch(() => null)) ?? {};
+  if (url.pathname !== "/faults/tokens" || !Number.isInteger(seconds)) {
+    return Response.json({ error: "not understood" }, { status: 422 });
+  }
+  shortened = seconds;
+  return new Response(null, { status: 204 });
 }
 
 async function answer(incoming) {

@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="faithful",
         help="whether realtime has hosted projects' delays and limits (default: faithful)",
     )
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="have fault switches, to try how a program takes lost answers, 429, 503 and more",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             port=arguments.port or _usual_port(),
             seed=arguments.seed,
             profile=arguments.profile,
+            faults=arguments.faults,
             progress=_say,
         )
     except StackError as error:
@@ -124,6 +130,15 @@ def _introduction(stack: LocalStack) -> str:
         lines += [
             f'  tickets.sign_in("{first[0]}", "{_SEED_PASSWORD}")',
             "  for ticket in tickets.all(): print(ticket.status, ticket.subject)",
+        ]
+    if stack.has_faults:
+        lines += [
+            "",
+            "Its fault switches, for example:",
+            "",
+            "  from customer_tickets.devstack import Faults",
+            f'  faults = Faults("{stack.url}", "{stack.control_key}")',
+            '  faults.lose_answers("/rest/v1/rpc/send_message", times=1)',
         ]
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 

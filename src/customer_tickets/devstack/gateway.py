@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
 from customer_tickets.devstack.keys import Keys, authorization
 from customer_tickets.devstack.process import LOOPBACK
 from customer_tickets.devstack.tunnel import splice
@@ -53,7 +54,8 @@ def main() -> None:
 
 
 async def _serve(settings: dict[str, Any]) -> None:
-    gateway = Gateway(Keys(**settings["keys"]), [Route(*route) for route in settings["routes"]])
+    routes = [Route(*route) for route in settings["routes"]]
+    gateway = Gateway(Keys(**settings["keys"]), routes, faults=settings["faults"])
     runner = web.ServerRunner(
         web.Server(gateway.handle, access_log=None, keepalive_timeout=75, max_line_size=16384),
         shutdown_timeout=0.05,
@@ -70,8 +72,9 @@ async def _serve(settings: dict[str, Any]) -> None:
 class Gateway:
     """Answers every request of the stack's one port; an async context manager."""
 
-    def __init__(self, keys: Keys, routes: list[Route]) -> None:
+    def __init__(self, keys: Keys, routes: list[Route], *, faults: bool) -> None:
         self._keys = keys
+        self._switches = FaultSwitches(keys.control) if faults else None
         # Longest first: a path belongs to the most exact prefix.
         self._routes = sorted(routes, key=lambda route: -len(route.prefix))
 
@@ -96,17 +99,50 @@ class Gateway:
         if request.path == "/health":
             return _answer(200, request_id, {"ready": True})
         route = next((r for r in self._routes if request.path.startswith(r.prefix)), None)
+        if self._switches is not None and request.path.startswith("/faults/"):
+            return await self._control(self._switches, request, route, request_id)
         if route is None:
             return _answer(404, request_id, {"message": "no Route matched with those values"})
         key = request.headers.get("apikey") or request.query.get("apikey")
         role_token = self._keys.role_token(key.strip()) if key else None
         if role_token is None and request.path not in _OPEN_PATHS:
             return _answer(401, request_id, _refusal(key))
+        fault = self._switches.take(request) if self._switches is not None else None
+        if fault is not None:
+            instead = await spoiled(fault, request, request_id)
+            if instead is not None:
+                return instead
         headers = self._forwarded(request, role_token or self._keys.anon, request_id)
+        loses = fault is not None and fault.action == "lose_answer"
+        return await self._exchange(request, route, headers, request_id, loses=loses)
+
+    async def _control(
+        self,
+        switches: FaultSwitches,
+        request: web.BaseRequest,
+        route: Route | None,
+        request_id: str,
+    ) -> web.StreamResponse:
+        if not switches.admits(request):
+            return _answer(401, request_id, {"message": "The control key is wrong or missing"})
+        if route is None:
+            return await switches.answer(request)
+        headers = CIMultiDict(_end_to_end(request.headers))
+        return await self._exchange(request, route, headers, request_id)
+
+    async def _exchange(
+        self,
+        request: web.BaseRequest,
+        route: Route,
+        headers: CIMultiDict[str],
+        request_id: str,
+        *,
+        loses: bool = False,
+    ) -> web.StreamResponse:
         try:
             if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
                 return await self._splice(request, route, headers)
-            return await self._pass_on(request, route, headers, request_id)
+            return await self._pass_on(request, route, headers, request_id, loses=loses)
         except (aiohttp.ClientConnectorError, ConnectionRefusedError):
             words = f"The local stack's {route.part} is down; this request did not reach it."
             return _answer(503, request_id, {"message": words})
@@ -143,6 +179,8 @@ class Gateway:
         route: Route,
         headers: CIMultiDict[str],
         request_id: str,
+        *,
+        loses: bool,
     ) -> web.StreamResponse:
         async with self._client.request(
             request.method,
@@ -151,6 +189,9 @@ class Gateway:
             data=await _body(request),
             allow_redirects=False,
         ) as upstream:
+            if loses:
+                await upstream.read()
+                return cut(request)
             answer_headers = CIMultiDict(_end_to_end(upstream.headers))
             answer_headers["sb-request-id"] = request_id
             first = await upstream.content.readany()

@@ -30,6 +30,7 @@ class Parts:
     ports: Ports
     postgres: Postgres
     npm: NpmParts
+    faults: bool = False
 
     def rest(self) -> Child:
         """PostgREST, with a hosted project's settings."""
@@ -69,6 +70,8 @@ class Parts:
             "LITE_TELEMETRY": "0",
             "DO_NOT_TRACK": "1",
         }
+        if self.faults:
+            settings["FAULTS"] = "1"
         command = [self.npm.node, str(self.npm.script("auth.mjs"))]
         return self._child("auth", command, settings, (self.ports["auth"], "/health"))
 
@@ -82,6 +85,7 @@ class Parts:
             *("--database-url", url),
             *("--jwt-secret-env", "REALTIME_JWT_SECRET"),
             *("--profile", profile),
+            *(["--faults"] if self.faults else []),
         ]
         settings = {"REALTIME_JWT_SECRET": self.keys.jwt_secret, "PGPASSWORD": password}
         return self._child("realtime", command, settings, (self.ports["realtime"], "/health"))
@@ -94,7 +98,17 @@ class Parts:
             ("/realtime/v1/api/", "realtime", self.ports["realtime"], "/api/"),
             ("/realtime/v1/", "realtime", self.ports["realtime"], "/socket/"),
         ]
-        settings = {"keys": self.keys.to_dict(), "routes": routes, "port": self.ports["gateway"]}
+        if self.faults:
+            routes += [
+                ("/faults/realtime", "realtime", self.ports["realtime"], "/faults"),
+                ("/faults/auth", "auth", self.ports["auth"], "/faults"),
+            ]
+        settings = {
+            "keys": self.keys.to_dict(),
+            "routes": routes,
+            "port": self.ports["gateway"],
+            "faults": self.faults,
+        }
         return self._child(
             "gateway",
             _module("customer_tickets.devstack.gateway"),
