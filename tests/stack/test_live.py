@@ -315,6 +315,17 @@ async def test_what_was_read_but_not_handed_out_is_not_counted_at_the_end(
         assert (last.after_seq, events.last_seq) == (1, 1)
 
 
+async def test_somebody_else_signing_in_ends_the_feeds_of_the_first(
+    tickets: Client, thread: Thread, people: People
+) -> None:
+    async with opened(thread.live()) as events:
+        await until(events, FeedState.LIVE)
+        await got(tickets.sign_in(people.ben.email, people.ben.password))
+        last = await got(events.next(timeout=5))
+        assert isinstance(last, FeedStopped)
+        assert last.reason == "signed_out"
+
+
 async def test_tokens_of_a_few_seconds_are_renewed_without_a_pause(
     tickets: Client, thread: Thread, office: Office, people: People, stack: LocalStack
 ) -> None:
