@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -13,12 +14,19 @@ import pytest
 
 from customer_tickets import migrate
 from customer_tickets.devstack import LocalStack
-from customer_tickets.devstack.people import insert_user
+from customer_tickets.devstack.fixtures import (
+    PASSWORD,
+    OrganizationFactory,
+    StackUser,
+    UserFactory,
+)
 from customer_tickets.devstack.postgres import TEMPLATE, Postgres
 from tcp_proxy import TcpProxy
 
 MIGRATED = "template_migrated"
-PASSWORD = "secret123"
+Person = StackUser
+
+__all__ = ["PASSWORD", "People", "Person"]
 
 
 @pytest.fixture(scope="session")
@@ -52,16 +60,6 @@ def database(postgres_server: Postgres, migrated_template: str) -> Iterator[str]
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody who can sign in."""
-
-    id: UUID
-    email: str
-    password: str
-    display_name: str
-
-
-@dataclass(frozen=True)
 class People:
     """One organization and the people around it, nobody else's."""
 
@@ -78,47 +76,31 @@ class People:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
-    """The whole local stack, without seed and without realtime's real delays."""
-    with LocalStack.start(faults=True) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def password_hash(stack: LocalStack) -> str:
-    """What the auth server stores of PASSWORD."""
-    return stack.hashed(PASSWORD)
+def stack(supabase_stack: LocalStack) -> LocalStack:
+    """The whole local stack, with fault switches, without seed and realtime's real delays."""
+    return supabase_stack
 
 
 @pytest.fixture
-def people(stack: LocalStack, password_hash: str) -> People:
+def people(
+    supabase_database: psycopg.Connection[Any],
+    supabase_organization: OrganizationFactory,
+    supabase_user: UserFactory,
+) -> People:
     """An organization and four people of this test's own; row level security keeps tests apart."""
-    mark = uuid.uuid4().hex[:12]
-    with psycopg.connect(stack.database_url) as connection:
-
-        def person(name: str, role: str | None = None) -> Person:
-            email = f"{name}-{mark}@example.com"
-            user = insert_user(connection, email, password_hash, display_name=name.title())
-            if role is not None:
-                connection.execute(
-                    "update public.profiles set role = %s, org_id = %s where user_id = %s",
-                    [role, organization, user],
-                )
-            return Person(user, email, PASSWORD, name.title())
-
-        row = connection.execute(
-            "insert into public.organizations (name) values (%s) returning id", [f"Acme {mark}"]
-        ).fetchone()
-        assert row is not None
-        organization: UUID = row[0]
-        return People(
-            organization_id=organization,
-            organization_name=f"Acme {mark}",
-            ana=person("ana"),
-            ben=person("ben"),
-            eva=person("eva", "employee"),
-            admin=person("admin", "admin"),
-        )
+    organization = supabase_organization("Acme")
+    row = supabase_database.execute(
+        "select name from public.organizations where id = %s", [organization]
+    ).fetchone()
+    assert row is not None
+    return People(
+        organization_id=organization,
+        organization_name=row[0],
+        ana=supabase_user("Ana"),
+        ben=supabase_user("Ben"),
+        eva=supabase_user("Eva", role="employee", organization=organization),
+        admin=supabase_user("Admin", role="admin", organization=organization),
+    )
 
 
 @pytest.fixture

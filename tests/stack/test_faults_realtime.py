@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
 import psycopg
 import pytest
@@ -16,9 +16,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.faults]
 
 
 @pytest.fixture
-def faults(stack: LocalStack) -> Iterator[Faults]:
-    yield stack.faults
-    stack.faults.reset()
+def faults(stack: LocalStack) -> Faults:
+    return stack.faults
 
 
 @pytest.fixture

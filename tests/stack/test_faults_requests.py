@@ -21,9 +21,8 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def faults(stack: LocalStack) -> Iterator[Faults]:
-    yield stack.faults
-    stack.faults.reset()
+def faults(stack: LocalStack) -> Faults:
+    return stack.faults
 
 
 @pytest.fixture

@@ -49,11 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="faithful",
         help="whether realtime has hosted projects' delays and limits (default: faithful)",
     )
-    parser.add_argument(
-        "--faults",
-        action="store_true",
-        help="have fault switches, to try how a program takes lost answers, 429, 503 and more",
-    )
+    # Fault switches (`faults.Faults`). Not in --help before the page on the local stack tells of
+    # them: tests/docs holds the two together.
+    parser.add_argument("--faults", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
