@@ -4,6 +4,7 @@ On a project of your own: set SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY, and cha
 """
 
 import os
+import sys
 import time
 from uuid import uuid4
 
@@ -133,4 +134,7 @@ def tell(who: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
