@@ -9,19 +9,19 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 from aiohttp import hdrs, web
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
-from yarl import URL
 
 from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
 from customer_tickets.devstack.keys import Keys, authorization
 from customer_tickets.devstack.process import LOOPBACK
 from customer_tickets.devstack.tunnel import splice
+from customer_tickets.devstack.upstream import Answer, Asked, PartLost, Upstream
 
 # Of one connection, not of the request.
 _HOP_BY_HOP = frozenset(
@@ -31,6 +31,8 @@ _HOP_BY_HOP = frozenset(
         *("TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Connection", "Expect"),
     )
 )
+# A request's length is told anew, with its body.
+_NOT_FORWARDED = _HOP_BY_HOP | {"content-length"}
 # A link in a mail cannot carry a key.
 _OPEN_PATHS = frozenset({"/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize"})
 _SMALL = 1 << 16
@@ -57,41 +59,37 @@ async def _serve(settings: dict[str, Any]) -> None:
     routes = [Route(*route) for route in settings["routes"]]
     gateway = Gateway(Keys(**settings["keys"]), routes, faults=settings["faults"])
     runner = web.ServerRunner(
-        web.Server(gateway.handle, access_log=None, keepalive_timeout=75, max_line_size=16384),
+        web.Server(
+            gateway.handle,
+            access_log=None,
+            keepalive_timeout=75,
+            max_line_size=16384,
+            auto_decompress=False,
+        ),
         shutdown_timeout=0.05,
     )
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    async with gateway:
-        await runner.setup()
-        await web.TCPSite(runner, LOOPBACK, settings["port"]).start()
-        await stopped.wait()
-        await runner.cleanup()
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, settings["port"]).start()
+    await stopped.wait()
+    await runner.cleanup()
+    gateway.close()
 
 
 class Gateway:
-    """Answers every request of the stack's one port; an async context manager."""
+    """Answers every request of the stack's one port."""
 
     def __init__(self, keys: Keys, routes: list[Route], *, faults: bool) -> None:
         self._keys = keys
+        self._upstream = Upstream()
         self._switches = FaultSwitches(keys.control) if faults else None
         # Longest first: a path belongs to the most exact prefix.
         self._routes = sorted(routes, key=lambda route: -len(route.prefix))
 
-    async def __aenter__(self) -> "Gateway":
-        self._client = aiohttp.ClientSession(
-            # The parts close idle connections after 30 s; this has to be sooner, or a request
-            # would now and then be written to a connection that is being closed.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING),
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+    def close(self) -> None:
+        """Close the connections to the parts."""
+        self._upstream.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every answer carries the id under which it went to the parts."""
@@ -127,7 +125,7 @@ class Gateway:
             return _answer(401, request_id, {"message": "The control key is wrong or missing"})
         if route is None:
             return await switches.answer(request)
-        headers = CIMultiDict(_end_to_end(request.headers))
+        headers = CIMultiDict(_kept(request.headers, _NOT_FORWARDED))
         return await self._exchange(request, route, headers, request_id)
 
     async def _exchange(
@@ -143,17 +141,17 @@ class Gateway:
             if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
                 return await self._splice(request, route, headers)
             return await self._pass_on(request, route, headers, request_id, loses=loses)
-        except (aiohttp.ClientConnectorError, ConnectionRefusedError):
+        except (ConnectionRefusedError, TimeoutError):
             words = f"The local stack's {route.part} is down; this request did not reach it."
             return _answer(503, request_id, {"message": words})
-        except aiohttp.ClientConnectionError:
+        except PartLost:
             words = f"The local stack's {route.part} went away; this request may have reached it."
             return _answer(502, request_id, {"message": words})
 
     def _forwarded(
         self, request: web.BaseRequest, role_token: str, request_id: str
     ) -> CIMultiDict[str]:
-        headers = CIMultiDict(_end_to_end(request.headers))
+        headers = CIMultiDict(_kept(request.headers, _NOT_FORWARDED))
         headers[hdrs.AUTHORIZATION] = authorization(
             request.headers.get(hdrs.AUTHORIZATION), role_token
         )
@@ -168,10 +166,10 @@ class Gateway:
     async def _splice(
         self, request: web.BaseRequest, route: Route, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        url = _target(request, route, key=headers["apikey"])
+        target = _target(request, route, key=headers["apikey"])
         for name in (hdrs.UPGRADE, hdrs.CONNECTION):
             headers[name] = request.headers[name]
-        return await splice(request, route.port, url.raw_path_qs, headers)
+        return await splice(request, route.port, target, headers)
 
     async def _pass_on(
         self,
@@ -182,59 +180,55 @@ class Gateway:
         *,
         loses: bool,
     ) -> web.StreamResponse:
-        async with self._client.request(
-            request.method,
-            _target(request, route),
-            headers=headers,
-            data=await _body(request),
-            allow_redirects=False,
-        ) as upstream:
+        body, length = await _body(request)
+        asked = Asked(request.method, _target(request, route), headers, body, length)
+        async with self._upstream.exchange(route.port, asked) as answer:
             if loses:
-                await upstream.read()
+                while not answer.ended:
+                    await answer.piece()
                 return cut(request)
-            answer_headers = CIMultiDict(_end_to_end(upstream.headers))
+            answer_headers = CIMultiDict(_kept(answer.headers, _HOP_BY_HOP))
             answer_headers["sb-request-id"] = request_id
-            first = await upstream.content.readany()
-            if upstream.content.at_eof():
-                # Most answers: whole in one packet, and sent on in one.
-                return web.Response(body=first, status=upstream.status, headers=answer_headers)
-            answer = web.StreamResponse(status=upstream.status, headers=answer_headers)
-            await answer.prepare(request)
-            await answer.write(first)
-            await _stream(upstream, answer, request.transport)
-            return answer
+            first = await answer.small()
+            if answer.ended:
+                # Most answers: whole, and sent on in one packet.
+                return web.Response(body=first, status=answer.status, headers=answer_headers)
+            response = web.StreamResponse(status=answer.status, headers=answer_headers)
+            await response.prepare(request)
+            await response.write(first)
+            await _stream(answer, response, request.transport)
+            return response
 
 
 async def _stream(
-    upstream: aiohttp.ClientResponse,
-    answer: web.StreamResponse,
-    client: asyncio.Transport | None,
+    answer: Answer, response: web.StreamResponse, client: asyncio.Transport | None
 ) -> None:
     try:
-        async for chunk in upstream.content.iter_any():
-            await answer.write(chunk)
-    except aiohttp.ClientError:
+        while not answer.ended:
+            await response.write(await answer.piece())
+    except PartLost:
         # The head is sent, so a status cannot tell it any more: break off instead of ending well.
         if client is not None:
             client.abort()
         return
-    await answer.write_eof()
+    await response.write_eof()
 
 
-async def _body(request: web.BaseRequest) -> bytes | aiohttp.StreamReader | None:
-    """A small body at once (one write instead of two), a big one as it comes."""
+async def _body(request: web.BaseRequest) -> tuple[bytes | StreamReader | None, int | None]:
+    """A small body at once (one write instead of two), a big one as it comes, and its length."""
+    length = request.content_length
     if not request.can_read_body:
-        return None
+        return None, length
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport:
         # The key is good: the client need not wait for the part to say so.
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if request.content_length is not None and request.content_length <= _SMALL:
-        return await request.read()
-    return request.content
+    if length is not None and length <= _SMALL:
+        return await request.read(), None
+    return request.content, length
 
 
-def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> URL:
-    """The address of this request at its part, with `key` in the place of an `apikey` in it."""
+def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> str:
+    """The target of this request at its part, with `key` in the place of an `apikey` in it."""
     path = route.path + request.rel_url.raw_path.removeprefix(route.prefix)
     parameters = request.rel_url.raw_query_string.split("&")
     kept = [part for part in parameters if part and not part.startswith("apikey=")]
@@ -242,11 +236,11 @@ def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> U
         kept.append(f"apikey={key}")
     # Encoded as it came: the parts' own decoding counts.
     query = f"?{'&'.join(kept)}" if kept else ""
-    return URL(f"http://{LOOPBACK}:{route.port}{path}{query}", encoded=True)
+    return path + query
 
 
-def _end_to_end(headers: Any) -> Iterator[tuple[str, str]]:
-    return ((k, v) for k, v in headers.items() if k.lower() not in _HOP_BY_HOP)
+def _kept(headers: Mapping[str, str], without: frozenset[str]) -> Iterator[tuple[str, str]]:
+    return ((k, v) for k, v in headers.items() if k.lower() not in without)
 
 
 def _refusal(key: str | None) -> dict[str, str]:
