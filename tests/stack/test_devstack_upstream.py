@@ -1,6 +1,7 @@
 """The gateway's own HTTP client, against servers that answer in every way and misbehave."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -24,11 +25,13 @@ class Part:
         self.answers = list(answers)
         self.closes_after = closes_after
         self.connections = 0
+        self.serving: set[asyncio.Task[object] | None] = set()
         self.requests: list[bytes] = []
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.serving.add(asyncio.current_task())
         served = 0
         try:
             while served < self.closes_after and self.answers:
@@ -39,6 +42,8 @@ class Part:
             pass
         finally:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def request(self, reader: asyncio.StreamReader) -> bytes:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -60,7 +65,8 @@ async def running(part: Part) -> AsyncGenerator[Upstream]:
     finally:
         upstream.close()
         server.close()
-        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(task for task in part.serving if task), return_exceptions=True)
 
 
 async def asked(upstream: Upstream, part: Part, method: str = "GET") -> tuple[int, bytes]:
