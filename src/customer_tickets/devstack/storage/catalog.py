@@ -97,7 +97,13 @@ async def upsert(connection: Connection, new: NewObject) -> DictRow:
 
 
 async def locked_version(connection: Connection, bucket: str, key: str) -> str | None:
-    """The version of the object's file, None without an object; the row stays locked."""
+    """The version of the object's file, None without an object.
+
+    Until the end of the transaction nobody else replaces it, nor makes it when it is not there.
+    """
+    await connection.execute(
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{bucket}/{key}"]
+    )
     found = await connection.execute(
         "select version from storage.objects where bucket_id = %s and name = %s for update",
         [bucket, key],

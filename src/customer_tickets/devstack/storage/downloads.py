@@ -49,16 +49,16 @@ class Downloads:
         return routes
 
     async def _own(self, call: Call) -> web.StreamResponse:
-        return await self._send(call, await self._visible(call))
+        return await self._send(call, await self._scope(call))
 
     async def _public(self, call: Call) -> web.StreamResponse:
-        return await self._send(call, await self._in_public(call))
+        return await self._send(call, await self._public_scope(call))
 
     async def _info(self, call: Call) -> web.Response:
-        return _info(await self._visible(call))
+        return _info(await self._find(call, await self._scope(call)))
 
     async def _public_info(self, call: Call) -> web.Response:
-        return _info(await self._in_public(call))
+        return _info(await self._find(call, await self._public_scope(call)))
 
     async def _signed(self, call: Call) -> web.StreamResponse:
         opened = signing.verify(
@@ -68,20 +68,20 @@ class Downloads:
             self._project.jwt_secret,
             now=self._project.now(),
         )
-        row = await self._find(call, call.service)
-        return await self._send(call, row, expires=opened.expires)
+        return await self._send(call, call.service, expires=opened.expires)
 
-    async def _visible(self, call: Call) -> DictRow:
-        """The row, if the bucket is public or the policies show it to the caller."""
-        public = await self._is_public(call)
-        if not public and not call.caller.authenticated:
+    async def _scope(self, call: Call) -> Scope:
+        """Who the policies are asked about; nobody when the bucket is public."""
+        if await self._is_public(call):
+            return call.service
+        if not call.caller.authenticated:
             raise errors.no_such_bucket()
-        return await self._find(call, call.service if public else call.scope)
+        return call.scope
 
-    async def _in_public(self, call: Call) -> DictRow:
+    async def _public_scope(self, call: Call) -> Scope:
         if not await self._is_public(call):
             raise errors.no_such_bucket()
-        return await self._find(call, call.service)
+        return call.service
 
     async def _is_public(self, call: Call) -> bool:
         async with self._project.database.acting(call.service) as connection:
@@ -94,14 +94,23 @@ class Downloads:
             return await catalog.find_object(connection, call.bucket, call.key)
 
     async def _send(
-        self, call: Call, row: DictRow, *, expires: int | None = None
+        self, call: Call, scope: Scope, *, expires: int | None = None
     ) -> web.StreamResponse:
-        try:
-            file = self._project.files.reading(row["version"])
-        except FileNotFoundError:
-            raise errors.file_missing() from None
+        row, file = await self._open(call, scope)
         with file:
             return await _send(call.request, file, row, expires)
+
+    async def _open(self, call: Call, scope: Scope) -> tuple[DictRow, BinaryIO]:
+        row = await self._find(call, scope)
+        while True:
+            try:
+                return row, self._project.files.reading(row["version"])
+            except FileNotFoundError:
+                tried = row["version"]
+            # It may have been replaced since the row was read.
+            row = await self._find(call, scope)
+            if row["version"] == tried:
+                raise errors.file_missing()
 
 
 async def _send(

@@ -4,6 +4,8 @@ The HTTP status is nearly always 400; `statusCode` in the body tells what it is 
 the body.
 """
 
+from collections.abc import Mapping
+
 import psycopg
 
 __all__ = ["StorageError", "from_postgres"]
@@ -20,6 +22,7 @@ class StorageError(Exception):
         *,
         error: str | None = None,
         http: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -27,6 +30,7 @@ class StorageError(Exception):
         self.message = message
         self.error = code if error is None else error
         self.http = http if http is not None else (500 if status == 500 else 400)
+        self.headers = headers
 
     def body(self) -> dict[str, str]:
         """What the client gets."""
@@ -122,10 +126,11 @@ def invalid_header(name: str) -> StorageError:
     return StorageError(400, "InvalidRequest", message, error="invalid_header_char")
 
 
-def unsatisfiable_range() -> StorageError:
+def unsatisfiable_range(size: int) -> StorageError:
     """The range begins behind the end."""
     message = "The requested range is not satisfiable"
-    return StorageError(416, "InvalidRange", message, http=416)
+    headers = {"Content-Range": f"bytes */{size}"}
+    return StorageError(416, "InvalidRange", message, http=416, headers=headers)
 
 
 def no_room() -> StorageError:

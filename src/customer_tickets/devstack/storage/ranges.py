@@ -27,12 +27,12 @@ def wanted_range(headers: Mapping[str, str], etag: str, size: int) -> range | No
         if last == "":
             return None
         if int(last) == 0 or size == 0:
-            raise errors.unsatisfiable_range()
+            raise errors.unsatisfiable_range(size)
         return range(max(0, size - int(last)), size)
     if last != "" and int(last) < int(first):
         return None
     if int(first) >= size:
-        raise errors.unsatisfiable_range()
+        raise errors.unsatisfiable_range(size)
     end = size if last == "" else min(size, int(last) + 1)
     return range(int(first), end)
 

@@ -146,7 +146,7 @@ def _told(header: str) -> bool:
 
 
 def _refused(refusal: StorageError) -> web.Response:
-    return web.json_response(refusal.body(), status=refusal.http)
+    return web.json_response(refusal.body(), status=refusal.http, headers=refusal.headers)
 
 
 def make_app(project: Project) -> web.Application:
