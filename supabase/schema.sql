@@ -366,8 +366,7 @@ begin
   update public.tickets t set status = 'closed', close_reason = close_ticket.reason
   where t.id = ticket.id
   returning t.last_seq into number;
-  update public.ticket_events e set request_id = close_ticket.request_id
-  where e.ticket_id = ticket.id and e.seq = number;
+  perform private.keep_request(ticket.id, number, close_ticket.request_id);
   return number;
 end
 $function$
@@ -434,6 +433,20 @@ begin
     and coalesce((select auth.role()), '') not in ('anon', 'authenticated');
 end
 $function$
+CREATE OR REPLACE FUNCTION private.keep_request(ticket_id uuid, seq bigint, request_id uuid, hash bytea DEFAULT NULL::bytea)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  update public.ticket_events e
+  set request_id = keep_request.request_id, request_hash = keep_request.hash
+  where e.ticket_id = keep_request.ticket_id and e.seq = keep_request.seq
+    and e.actor_id = (select auth.uid()) and e.request_id is null;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.lock_ticket(ticket_id uuid)
  RETURNS public.tickets
  LANGUAGE plpgsql
@@ -856,8 +869,7 @@ begin
   update public.tickets t set status = 'open'
   where t.id = ticket.id
   returning t.last_seq into number;
-  update public.ticket_events e set request_id = reopen_ticket.request_id
-  where e.ticket_id = ticket.id and e.seq = number;
+  perform private.keep_request(ticket.id, number, reopen_ticket.request_id);
   return number;
 end
 $function$
@@ -914,7 +926,7 @@ exception when others then
   return null;
 end
 $function$
-CREATE OR REPLACE FUNCTION private.seen_request(ticket_id uuid, request_id uuid, kind text, reason text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION private.seen_request(ticket_id uuid, request_id uuid, kind text, reason text DEFAULT NULL::text, hash bytea DEFAULT NULL::bytea)
  RETURNS bigint
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -926,14 +938,17 @@ begin
   select e.* into event
   from public.ticket_events e
   where e.ticket_id = seen_request.ticket_id and e.request_id = seen_request.request_id;
-  if found and (event.actor_id, event.kind, event.data ->> 'reason')
-    is distinct from ((select auth.uid()), seen_request.kind, seen_request.reason)
+  if found and (event.actor_id, event.kind, event.data ->> 'reason', event.request_hash)
+    is distinct from (
+      (select auth.uid()), seen_request.kind, seen_request.reason, seen_request.hash
+    )
   then
     perform private.refuse_used_id('request_id');
   end if;
   return event.seq;
 end
 $function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.set_ticket_status(ticket_id uuid, status text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1196,21 +1211,31 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Opens a ticket; the id is the client's, and repeating it with the same content changes nothing.
-CREATE OR REPLACE FUNCTION public.edit_ticket(ticket_id uuid, subject text DEFAULT NULL::text, description text DEFAULT NULL::text, priority text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.edit_ticket(ticket_id uuid, subject text DEFAULT NULL::text, description text DEFAULT NULL::text, priority text DEFAULT NULL::text, request_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 #variable_conflict use_column
 declare
+  hash constant bytea := private.ticket_hash(
+    edit_ticket.subject, edit_ticket.description, edit_ticket.priority, null
+  );
   before public.tickets;
-  after_seq bigint;
+  number bigint;
 begin
   perform private.require_user();
   before := private.lock_ticket(edit_ticket.ticket_id);
   perform private.refuse_invalid(private.ticket_problems(
     edit_ticket.subject, edit_ticket.description, edit_ticket.priority
   ));
+  -- Looked for before writing: a repetition must not undo what others have changed since.
+  number := private.seen_request(
+    edit_ticket.ticket_id, edit_ticket.request_id, 'edited', hash => hash
+  );
+  if number is not null then
+    return private.change_json(edit_ticket.ticket_id, number);
+  end if;
   if before.status = 'closed' then
     perform private.refuse_closed();
   end if;
@@ -1219,14 +1244,16 @@ begin
     description = coalesce(edit_ticket.description, t.description),
     priority = coalesce(edit_ticket.priority, t.priority)
   where t.id = edit_ticket.ticket_id
-  returning t.last_seq into after_seq;
-  return private.change_json(
-    edit_ticket.ticket_id, case when after_seq > before.last_seq then after_seq end
-  );
+  returning t.last_seq into number;
+  if number = before.last_seq then
+    return private.change_json(edit_ticket.ticket_id, null);
+  end if;
+  perform private.keep_request(edit_ticket.ticket_id, number, edit_ticket.request_id, hash);
+  return private.change_json(edit_ticket.ticket_id, number);
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
--- Changes what is not null of an open ticket: subject, description, priority.
+-- Changes what is not null of an open ticket; repeating a request_id changes nothing more.
 CREATE OR REPLACE FUNCTION public.mark_ticket_read(ticket_id uuid, seq bigint)
  RETURNS jsonb
  LANGUAGE plpgsql

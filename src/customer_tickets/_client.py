@@ -113,8 +113,9 @@ class AsyncCustomerTickets:
             SignUpFailed: taken, too weak a password, sign-up is off, or the e-mail address must
                 be confirmed first.
         """
-        await self._change_user()
-        return await self._session.sign_up(email, password, display_name)
+        user = await self._session.sign_up(email, password, display_name)
+        await self._forget_user()
+        return user
 
     async def sign_in(self, email: str, password: str) -> User:
         """Sign in with e-mail and password.
@@ -122,17 +123,20 @@ class AsyncCustomerTickets:
         Raises:
             SignInFailed: wrong, not confirmed, or banned.
         """
-        await self._change_user()
-        return await self._session.sign_in(email, password)
+        user = await self._session.sign_in(email, password)
+        await self._forget_user()
+        return user
 
     async def sign_out(self, *, everywhere: bool = False) -> None:
-        """End the session; live feeds stop first, so nothing is delivered after this returns.
+        """End the session; live feeds stop, so nothing is delivered after this returns.
 
         Args:
             everywhere: end all sessions of this user, on other devices too.
         """
-        await self._change_user()
-        await self._session.sign_out(everywhere=everywhere)
+        try:
+            await self._session.sign_out(everywhere=everywhere)
+        finally:
+            await self._forget_user()
 
     async def create(
         self,
@@ -173,7 +177,7 @@ class AsyncCustomerTickets:
         *,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
-        organization: Organization | UUID | None = None,
+        organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         sort: SortKey = "-created_at",
@@ -213,7 +217,7 @@ class AsyncCustomerTickets:
         *,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
-        organization: Organization | UUID | None = None,
+        organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         sort: SortKey = "-created_at",
@@ -251,7 +255,8 @@ class AsyncCustomerTickets:
             raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None
         return await open_thread(self._connection, self._line, ticket_id)
 
-    async def _change_user(self) -> None:
-        # The server would go on delivering to a websocket that it let in as somebody else.
-        await self._line.aclose()
+    async def _forget_user(self) -> None:
+        # After the change, so that nothing of the last user's begins anew meanwhile. The server
+        # would go on delivering to a websocket that it let in as somebody else.
+        await self._line.hang_up()
         self._organizations.forget()

@@ -15,7 +15,7 @@ from postgrest import AsyncPostgrestClient
 from postgrest.base_request_builder import RequestConfig
 from pydantic import TypeAdapter, ValidationError
 
-from ._errors import CustomerTicketsError, Offline, SignInRequired, UnexpectedAnswer
+from ._errors import ClientClosed, CustomerTicketsError, Offline, SignInRequired, UnexpectedAnswer
 from ._retry import retrying
 from ._session import Session
 from ._translate import from_network, from_response, request_id
@@ -48,6 +48,7 @@ class Connection:
         self.rest = AsyncPostgrestClient(
             f"{url}/rest/v1", headers={"apikey": key}, http_client=http, retry_enabled=False
         )
+        self._http = http
         self._timeout = timeout
 
     async def call(
@@ -83,30 +84,38 @@ class Connection:
         return Rows(_parsed(response, answer), int(total) if total.isdigit() else None)
 
     async def _send(self, query: Query, what: str, patience: float | None) -> httpx.Response:
+        if self._http.is_closed:
+            raise ClientClosed("This client is closed.", hint="Make a new one.")
         seconds = self._timeout if patience is None else patience
         try:
             async with asyncio.timeout(seconds):
-                async for attempt in retrying(seconds):
-                    with attempt:
-                        return await self._attempt(query.request, what)
+                return await self._as_user(query.request, what, seconds)
         except TimeoutError:
             raise Offline(
                 f"The server did not answer within {seconds:g} seconds.", hint="Is the network up?"
             ) from None
-        raise AssertionError("tenacity returns or raises")
 
-    async def _attempt(
-        self, request: RequestConfig[httpx.AsyncClient], what: str
+    async def _as_user(
+        self, request: RequestConfig[httpx.AsyncClient], what: str, seconds: float
     ) -> httpx.Response:
+        # The session repeats by itself what it asks of auth: not once more for each repetition.
         token = await self.session.token()
         try:
-            return await self._once(request, token, what)
+            return await self._repeat(request, token, what, seconds)
         except SignInRequired as error:
             # The server's clock or its key decides, not ours: one refresh, then its word counts.
             if error.status != 401:
                 raise
         await self.session.replace(token)
-        return await self._once(request, await self.session.token(), what)
+        return await self._repeat(request, await self.session.token(), what, seconds)
+
+    async def _repeat(
+        self, request: RequestConfig[httpx.AsyncClient], token: str, what: str, seconds: float
+    ) -> httpx.Response:
+        async for attempt in retrying(seconds):
+            with attempt:
+                return await self._once(request, token, what)
+        raise AssertionError("tenacity returns or raises")
 
     async def _once(
         self, request: RequestConfig[httpx.AsyncClient], token: str, what: str

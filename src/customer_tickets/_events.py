@@ -47,7 +47,7 @@ class MessageAdded(_Event):
 
 
 class TicketEdited(_Event):
-    """The customer changed the subject, the description or the priority.
+    """Somebody changed the subject, the description or the priority.
 
     `before` and `after` hold the changed subject and priority; a description is only named in
     `fields`, because its text is not kept in the history.
@@ -100,7 +100,7 @@ class OtherEvent(_Event):
     data: dict[str, Any]
 
 
-StopReason = Literal["access_lost", "signed_out", "hole"]
+StopReason = Literal["access_lost", "signed_out", "hole", "ahead"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,9 @@ class FeedStopped:
     """The last thing a live feed hands out when it cannot go on; the iteration ends after it.
 
     Attributes:
-        reason: `access_lost` (the ticket is gone or no longer yours), `signed_out`, or `hole`
-            (the server no longer has an event of the sequence).
+        reason: `access_lost` (the ticket is gone or no longer yours), `signed_out`, `hole` (the
+            server no longer has an event of the sequence), or `ahead` (the ticket has not reached
+            the number to go on from: saved for another ticket, or the database was restored).
         after_seq: the number of the last event that was handed out before.
         error: the error that ended it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from urllib.parse import urlsplit
 
 from ._errors import FieldError, InvalidInput
@@ -11,9 +12,13 @@ from ._errors import FieldError, InvalidInput
 
 def checked_url(url: str | None) -> str:
     """Return the project's base URL without a trailing slash, or raise InvalidInput."""
-    url = url or ""  # a variable of the environment that is not set
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    url = (url or "").strip()  # None: a variable of the environment that is not set
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        parts, whole = urlsplit(""), False
+    if not whole or not url.isascii() or not url.isprintable():
         raise InvalidInput([FieldError("url", "must look like https://abc.supabase.co")])
     if parts.query or parts.fragment or parts.username:
         raise InvalidInput([FieldError("url", "must have no query, fragment or user name")])
@@ -22,8 +27,9 @@ def checked_url(url: str | None) -> str:
 
 def checked_key(key: str | None) -> str:
     """Return the key, or raise InvalidInput if it is none or one that no customer may hold."""
-    role = _role(key) if key else None
-    if not key or role is None:
+    key = (key or "").strip()  # a key from a file ends with a new line
+    role = _role(key) if re.fullmatch(r"[\x21-\x7e]+", key) else None
+    if role is None:
         raise InvalidInput(
             [FieldError("key", "must be a publishable key (sb_publishable_…) or the anon JWT")]
         )

@@ -14,6 +14,7 @@ from pydantic import (
     AliasChoices,
     AliasPath,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictStr,
@@ -112,6 +113,14 @@ class Message(Frozen):
     created_at: datetime
 
 
+def _without_notes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["seq"] is not None]
+
+
+# An employee's own ticket may hold internal notes, which are theirs to see, but not here.
+PublicMessages = Annotated[tuple[Message, ...], BeforeValidator(_without_notes)]
+
+
 class Permission(Frozen):
     """Whether you may do one thing now.
 
@@ -192,6 +201,7 @@ class NewMessage(Frozen):
 class TicketChange(Frozen):
     """What can be changed in an own open ticket; None leaves a field as it is."""
 
+    request_id: UUID
     subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
     description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)] | None
     priority: Priority | None

@@ -18,10 +18,17 @@ from supabase_auth import AsyncGoTrueClient
 from supabase_auth.errors import AuthError
 from supabase_auth.types import AuthResponse
 
-from ._errors import CustomerTicketsError, Offline, SignInRequired, SignUpFailed, Unavailable
+from ._errors import (
+    ClientClosed,
+    Offline,
+    SignInFailed,
+    SignInRequired,
+    SignUpFailed,
+    UnexpectedAnswer,
+)
 from ._models import User
 from ._retry import retrying
-from ._translate import from_auth
+from ._translate import ENDED, from_auth
 
 _T = TypeVar("_T")
 _MARGIN = 60.0
@@ -54,6 +61,7 @@ class Session:
             persist_session=False,
             http_client=http,
         )
+        self._http = http
         self._timeout = timeout
         self._tokens: _Tokens | None = None
         self._user: User | None = None
@@ -102,15 +110,19 @@ class Session:
         tokens are gone from this process either way.
         """
         tokens, self._tokens, self._user = self._tokens, None, None
-        if self._refreshing is not None:
-            self._refreshing.cancel()
         if tokens is None:
             return
         scope: Literal["global", "local"] = "global" if everywhere else "local"
         try:
-            await self._ask(lambda: self._auth.admin.sign_out(tokens.access, scope))
-        except SignInRequired:
-            return  # the server had ended it already
+            access = tokens.access
+            if tokens.seconds_fresh(time.time()) <= 0:
+                # The server takes no stale token, not even to end its session.
+                answer = await self._ask(lambda: self._auth.refresh_session(tokens.refresh))
+                access = answer.session.access_token if answer.session else access
+            await self._ask(lambda: self._auth.admin.sign_out(access, scope))
+        except SignInRequired as error:
+            if error.code not in ENDED:
+                raise
 
     async def aclose(self) -> None:
         """End a refresh that is under way; the session itself stays valid on the server."""
@@ -119,19 +131,21 @@ class Session:
             await asyncio.wait({self._refreshing})
 
     async def token(self) -> str:
-        """Return an access token that is good for at least a minute, refreshed if need be.
+        """Return an access token that is good, refreshed in the last minute of its life.
+
+        While the old one is good nobody waits for the new one; an auth server in trouble costs
+        nothing until then.
 
         Raises:
             SignInRequired: nobody is signed in, or the session has ended on the server.
             Offline: the token has expired and the server cannot be asked for another.
         """
         tokens = self._present()
-        if tokens.seconds_fresh(time.time()) <= 0:
-            try:
-                await self._refresh_once()
-            except Unavailable:
-                if not tokens.is_alive(time.time()):
-                    raise
+        now = time.time()
+        if tokens.seconds_fresh(now) <= 0:
+            refreshing = self._begin_refresh()
+            if not tokens.is_alive(now):
+                await _outcome(refreshing)
         return self._present().access
 
     def seconds_fresh(self) -> float:
@@ -141,40 +155,39 @@ class Session:
     async def replace(self, rejected: str) -> None:
         """Refresh because the server rejected this token, unless that has happened already."""
         if self._present().access == rejected:
-            await self._refresh_once()
+            await _outcome(self._begin_refresh())
 
     def _present(self) -> _Tokens:
         if self._tokens is None:
             raise SignInRequired("Nobody is signed in.", hint="Call sign_in() first.")
         return self._tokens
 
-    async def _refresh_once(self) -> None:
+    def _begin_refresh(self) -> asyncio.Task[None]:
         # A task of its own: a caller that is cancelled must not tear down the refresh that the
         # others wait for, nor lose the new refresh token on its way.
         if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh())
-        try:
-            await asyncio.shield(self._refreshing)
-        except asyncio.CancelledError:
-            if self._tokens is None:
-                raise SignInRequired("Signed out meanwhile.") from None
-            raise
+            self._refreshing = asyncio.create_task(self._refresh(), name="customer_tickets.refresh")
+            self._refreshing.add_done_callback(_retrieve)
+        return self._refreshing
 
     async def _refresh(self) -> None:
         tokens = self._present()
         try:
             answer = await self._ask(lambda: self._auth.refresh_session(tokens.refresh))
-        except Unavailable:
-            raise
-        except CustomerTicketsError as error:
-            self._tokens = self._user = None
+        except (SignInRequired, SignInFailed) as error:
+            # A page of a proxy is no verdict: only auth's own word, which has a code, ends it.
+            if error.code is not None and self._tokens is tokens:
+                self._tokens = self._user = None
             raise SignInRequired(
                 "The session has ended.",
                 hint="Sign in again.",
                 code=error.code,
                 status=error.status,
+                request_id=error.request_id,
             ) from None
-        self._keep(answer)
+        # Somebody may have signed in or out meanwhile: theirs is the session then.
+        if self._tokens is tokens:
+            self._keep(answer)
 
     def _keep(self, answer: AuthResponse) -> User:
         session = answer.session
@@ -188,6 +201,8 @@ class Session:
         return self._user
 
     async def _ask(self, request: Callable[[], Awaitable[_T]], *, signing_up: bool = False) -> _T:
+        if self._http.is_closed:
+            raise ClientClosed("This client is closed.", hint="Make a new one.")
         try:
             async with asyncio.timeout(self._timeout):
                 async for attempt in retrying(self._timeout, once=signing_up):
@@ -203,5 +218,23 @@ async def _translated(request: Callable[[], Awaitable[_T]], *, signing_up: bool)
         return await request()
     except AuthError as error:
         failure = from_auth(error, signing_up=signing_up)
-    # Outside the handler: supabase_auth's message may hold the e-mail address.
+    except ValueError:
+        failure = UnexpectedAnswer(
+            "The server did not answer as Supabase's auth does.",
+            hint="Is another program answering at this URL?",
+        )
+    # Outside the handler: what was raised may hold the e-mail address or a token.
     raise failure
+
+
+async def _outcome(refreshing: asyncio.Task[None]) -> None:
+    await asyncio.wait({refreshing})
+    if refreshing.cancelled():
+        raise ClientClosed("This client was closed meanwhile.")
+    refreshing.result()
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Look at how a refresh in the background ended, so that asyncio does not report it."""
+    if not task.cancelled():
+        task.exception()

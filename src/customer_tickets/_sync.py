@@ -164,11 +164,11 @@ class TicketThread:
         return self._portal.run(self._async.refresh)
 
     def older_messages(self, size: int = 50) -> bool:
-        """Read up to `size` messages before the oldest one; return whether there are more."""
+        """Read up to `size` (1 to 500) messages before the oldest; return if there are more."""
         return self._portal.run(self._async.older_messages, size)
 
     def older_history(self, size: int = 50) -> bool:
-        """Read up to `size` events before the oldest one; return whether there are more."""
+        """Read up to `size` (1 to 500) events before the oldest; return if there are more."""
         return self._portal.run(self._async.older_history, size)
 
     def send(
@@ -192,15 +192,21 @@ class TicketThread:
         subject: str | None = None,
         description: str | None = None,
         priority: Priority | None = None,
+        request_id: UUID | None = None,
     ) -> Ticket:
         """Change your own open ticket; what is left out stays as it is.
 
         Raises:
             InvalidInput: one or more fields are wrong; no request was made.
             TicketClosedError: the ticket is closed.
+            Offline: no answer came; repeat with the error's `write_id` as `request_id`.
         """
         return self._portal.run(
-            self._async.edit, subject=subject, description=description, priority=priority
+            self._async.edit,
+            subject=subject,
+            description=description,
+            priority=priority,
+            request_id=request_id,
         )
 
     def close_ticket(self, reason: str | None = None, *, request_id: UUID | None = None) -> Ticket:
@@ -237,6 +243,9 @@ class TicketThread:
             check_every: seconds after which the table is asked even when all seems well. A lost
                 broadcast with nothing after it is noticed within this time.
             poll_every: seconds between two looks at the table while there is no websocket.
+
+        Raises:
+            InvalidInput: a negative number, or an interval that is not positive.
         """
         return TicketFeed(
             self._portal, self._async.live(after, check_every=check_every, poll_every=poll_every)
@@ -322,7 +331,7 @@ class CustomerTickets:
         return self._portal.run(self._async.sign_in, email, password)
 
     def sign_out(self, *, everywhere: bool = False) -> None:
-        """End the session; live feeds stop first, so nothing is delivered after this returns.
+        """End the session; live feeds stop, so nothing is delivered after this returns.
 
         Args:
             everywhere: end all sessions of this user, on other devices too.
@@ -367,7 +376,7 @@ class CustomerTickets:
         *,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
-        organization: Organization | UUID | None = None,
+        organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         sort: SortKey = "-created_at",
@@ -409,7 +418,7 @@ class CustomerTickets:
         *,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
-        organization: Organization | UUID | None = None,
+        organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         sort: SortKey = "-created_at",

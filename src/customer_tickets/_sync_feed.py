@@ -71,4 +71,5 @@ class TicketFeed:
         with self._lock:
             # The event leaves the feed in this thread, after the loop has let go of it: Ctrl-C in
             # between finds it still there.
-            return self._async.take() if self._portal.run(self._async.ready, timeout) else None
+            self._portal.run(self._async.ready, timeout)
+            return self._async.take()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, TypeAdapter
 
 from ._connection import Connection
-from ._errors import Unavailable
+from ._errors import CustomerTicketsError, FieldError, InvalidInput
 from ._events import ParsedEvent, TicketEvent
 from ._live.feed import AsyncTicketFeed
 from ._live.line import Line
@@ -20,6 +22,7 @@ from ._models import (
     Organization,
     Permissions,
     Priority,
+    PublicMessages,
     Ticket,
     TicketChange,
     checked,
@@ -34,11 +37,26 @@ _FEED_PATIENCE = 10.0
 _CATCH_UP_PATIENCE = 2.0
 
 
+def _check_size(size: int) -> None:
+    if not 1 <= size <= 500:
+        raise InvalidInput([FieldError("size", "must be 1 to 500")])
+
+
+def _check_feed(**values: float) -> None:
+    wrong = [
+        FieldError(name, "must not be negative" if name == "after" else "must be more than 0")
+        for name, value in values.items()
+        if value < 0 or (value == 0 and name != "after")
+    ]
+    if wrong:
+        raise InvalidInput(wrong)
+
+
 class _Answer(BaseModel):
     ticket: Ticket
     organization: Organization
     can: Permissions
-    messages: tuple[Message, ...]
+    messages: PublicMessages
     events: list[dict[str, Any]]
 
 
@@ -102,10 +120,14 @@ class AsyncTicketThread:
 
     async def refresh(self) -> None:
         """Read the newest 50 messages and events, the ticket, and what you may do, again."""
-        self._view = await _read(self._connection, self.ticket.id)
+        view = await _read(self._connection, self.ticket.id)
+        # Unless a write or an event was shown meanwhile: then this is the older picture.
+        if view.read_to >= self._view.read_to:
+            self._view = view
 
     async def older_messages(self, size: int = 50) -> bool:
-        """Read up to `size` messages before the oldest one; return whether there are more."""
+        """Read up to `size` (1 to 500) messages before the oldest; return if there are more."""
+        _check_size(size)
         if not self.messages:
             return False
         first = self.messages[0].seq
@@ -114,7 +136,8 @@ class AsyncTicketThread:
         return more
 
     async def older_history(self, size: int = 50) -> bool:
-        """Read up to `size` events before the oldest one; return whether there are more."""
+        """Read up to `size` (1 to 500) events before the oldest; return if there are more."""
+        _check_size(size)
         first = self.history[0].seq
         older, more = await history.events_before(self._connection, self.ticket.id, first, size)
         self._view.merge(older, self.ticket)
@@ -139,9 +162,9 @@ class AsyncTicketThread:
             body=text,
             reply_to=reply_to.id if reply_to is not None else None,
         )
-        written = await messages.send(self._connection, self.ticket.id, message)
+        sent, written = await messages.send(self._connection, self.ticket.id, message)
         await self._take(written)
-        return next(one for one in self.messages if one.id == message.id)
+        return sent
 
     async def edit(
         self,
@@ -149,14 +172,22 @@ class AsyncTicketThread:
         subject: str | None = None,
         description: str | None = None,
         priority: Priority | None = None,
+        request_id: UUID | None = None,
     ) -> Ticket:
         """Change your own open ticket; what is left out stays as it is.
 
         Raises:
             InvalidInput: one or more fields are wrong; no request was made.
             TicketClosedError: the ticket is closed.
+            Offline: no answer came; repeat with the error's `write_id` as `request_id`.
         """
-        change = checked(TicketChange, subject=subject, description=description, priority=priority)
+        change = checked(
+            TicketChange,
+            request_id=request_id if request_id is not None else uuid4(),
+            subject=subject,
+            description=description,
+            priority=priority,
+        )
         return await self._take(await messages.edit(self._connection, self.ticket.id, change))
 
     async def close_ticket(
@@ -202,21 +233,24 @@ class AsyncTicketThread:
             check_every: seconds after which the table is asked even when all seems well. A lost
                 broadcast with nothing after it is noticed within this time.
             poll_every: seconds between two looks at the table while there is no websocket.
+
+        Raises:
+            InvalidInput: a negative number, or an interval that is not positive.
         """
+        start = self._view.read_to if after is None else after
+        _check_feed(after=start, check_every=check_every, poll_every=poll_every)
         return AsyncTicketFeed(
             self.ticket.id,
-            self._view.read_to if after is None else after,
+            start,
             line=self._line,
             fetch=self._fetch,
             check_every=check_every,
             poll_every=poll_every,
         )
 
-    async def _fetch(
-        self, after: int, patience: float = _FEED_PATIENCE
-    ) -> tuple[Sequence[TicketEvent], int]:
+    async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
         newer = await history.events_after(
-            self._connection, self.ticket.id, after, patience=patience
+            self._connection, self.ticket.id, after, patience=_FEED_PATIENCE
         )
         self._view.merge(newer.events, newer.ticket, newer.can)
         return newer.events, newer.ticket.last_seq
@@ -225,9 +259,12 @@ class AsyncTicketThread:
         """Show what an own write did, and what others did just before it."""
         events = () if written.event is None else (written.event,)
         self._view.merge(events, written.ticket, written.can)
-        try:
-            while self._view.read_to < self.ticket.last_seq:
-                await self._fetch(self._view.read_to, _CATCH_UP_PATIENCE)
-        except Unavailable:
-            pass  # the write succeeded; what is missing comes with the next refresh or event
+        # The write succeeded, whatever happens now: what cannot be had in a moment comes with the
+        # next refresh or event.
+        with suppress(CustomerTicketsError, TimeoutError):
+            async with asyncio.timeout(_CATCH_UP_PATIENCE):
+                before = -1
+                while before < self._view.read_to < self.ticket.last_seq:
+                    before = self._view.read_to
+                    await self._fetch(before)
         return self.ticket

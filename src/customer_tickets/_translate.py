@@ -104,18 +104,17 @@ _SIGN_UP_CODES = {
     "email_address_invalid": "The e-mail address was refused.",
     "validation_failed": "The e-mail or the password was refused.",
 }
-_SESSION_OVER = frozenset(
+# The server no longer has the session.
+ENDED = frozenset(
     {
         "refresh_token_not_found",
         "refresh_token_already_used",
         "session_not_found",
         "session_expired",
-        "bad_jwt",
-        "invalid_jwt",
         "user_not_found",
-        "no_authorization",
     }
 )
+_SESSION_OVER = ENDED | {"bad_jwt", "invalid_jwt", "no_authorization"}
 
 
 def from_response(response: httpx.Response) -> CustomerTicketsError:
@@ -192,7 +191,8 @@ def from_auth(error: auth.AuthError, *, signing_up: bool = False) -> CustomerTic
         return Unavailable("The server cannot sign anybody in right now.", **where)
     if code in _SESSION_OVER or isinstance(error, auth.AuthSessionMissingError):
         return SignInRequired("The session has ended.", hint="Sign in again.", **where)
-    if code is None and status not in {None, 400, 401, 403, 422}:
+    unreadable = isinstance(error, auth.AuthUnknownError)
+    if unreadable or (code is None and status not in {None, 400, 401, 403, 422}):
         return UnexpectedAnswer(
             "The server did not answer as Supabase's auth does.",
             hint="Is another program answering at this URL?",
@@ -224,7 +224,7 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
     with suppress(ValueError):
         return max(0.0, float(value))
-    with suppress(ValueError):
+    with suppress(ValueError, TypeError):  # a date without a zone cannot be compared
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     return None
 

@@ -11,8 +11,8 @@ from ._models import Message, Organization, Permissions, Ticket
 class ThreadView:
     """The ticket, its newest messages and events, and what the reader may do.
 
-    Everything merges by number, so an answer that is late or comes twice changes nothing. `read_to`
-    is the number up to which the history is known without a gap.
+    The history is one block without a gap; what does not touch it is left out until what lies
+    between is there too. So an answer that is late or comes twice changes nothing.
     """
 
     def __init__(
@@ -28,20 +28,28 @@ class ThreadView:
         self.can = can
         self.messages = tuple(messages)
         self.history = tuple(history)
-        self.read_to = ticket.last_seq
+
+    @property
+    def read_to(self) -> int:
+        """The number of the newest event shown."""
+        return self.history[-1].seq if self.history else self.ticket.last_seq
 
     def merge(
         self, events: Iterable[TicketEvent], ticket: Ticket, can: Permissions | None = None
     ) -> None:
         """Take in events, and the ticket (and what may be done with it) if that is not older."""
-        history = {event.seq: event for event in self.history}
-        history.update({event.seq: event for event in events})
-        self.history = tuple(history[seq] for seq in sorted(history))
-        self.add_messages(event.message for event in events if isinstance(event, MessageAdded))
-        while self.read_to + 1 in history:
-            self.read_to += 1
+        ascending = sorted(events, key=lambda event: event.seq)
+        newer = _run(ascending, self.read_to, 1)
+        first = self.history[0].seq if self.history else 1
+        older = _run(reversed(ascending), first, -1)
+        self.history = (*reversed(older), *self.history, *newer)
+        self.add_messages(
+            event.message for event in (*older, *newer) if isinstance(event, MessageAdded)
+        )
         if ticket.last_seq >= self.ticket.last_seq:
-            self.ticket = ticket
+            # Reading goes forward only, so a higher position is the newer one.
+            read = max(ticket.last_read_seq, self.ticket.last_read_seq)
+            self.ticket = ticket.model_copy(update={"last_read_seq": read})
             self.can = can if can is not None else self.can
 
     def add_messages(self, messages: Iterable[Message]) -> None:
@@ -49,3 +57,13 @@ class ThreadView:
         known = {message.seq: message for message in self.messages}
         known.update({message.seq: message for message in messages})
         self.messages = tuple(known[seq] for seq in sorted(known))
+
+
+def _run(events: Iterable[TicketEvent], place: int, step: int) -> list[TicketEvent]:
+    """Return the events that go on from a place, one number after the other."""
+    run: list[TicketEvent] = []
+    for event in events:
+        if event.seq == place + step:
+            run.append(event)
+            place = event.seq
+    return run

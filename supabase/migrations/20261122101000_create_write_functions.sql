@@ -129,40 +129,9 @@ begin
 end
 $$;
 
-create function public.edit_ticket(
-  ticket_id uuid, subject text default null, description text default null,
-  priority text default null
-) returns jsonb
-language plpgsql set search_path = ''
-as $$
-#variable_conflict use_column
-declare
-  before public.tickets;
-  after_seq bigint;
-begin
-  perform private.require_user();
-  before := private.lock_ticket(edit_ticket.ticket_id);
-  perform private.refuse_invalid(private.ticket_problems(
-    edit_ticket.subject, edit_ticket.description, edit_ticket.priority
-  ));
-  if before.status = 'closed' then
-    perform private.refuse_closed();
-  end if;
-  update public.tickets t
-  set subject = coalesce(edit_ticket.subject, t.subject),
-    description = coalesce(edit_ticket.description, t.description),
-    priority = coalesce(edit_ticket.priority, t.priority)
-  where t.id = edit_ticket.ticket_id
-  returning t.last_seq into after_seq;
-  return private.change_json(
-    edit_ticket.ticket_id, case when after_seq > before.last_seq then after_seq end
-  );
-end
-$$;
-
 -- The event of this ticket that the request made when it first came; null when it is new.
 create function private.seen_request(
-  ticket_id uuid, request_id uuid, kind text, reason text default null
+  ticket_id uuid, request_id uuid, kind text, reason text default null, hash bytea default null
 ) returns bigint
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -172,12 +141,71 @@ begin
   select e.* into event
   from public.ticket_events e
   where e.ticket_id = seen_request.ticket_id and e.request_id = seen_request.request_id;
-  if found and (event.actor_id, event.kind, event.data ->> 'reason')
-    is distinct from ((select auth.uid()), seen_request.kind, seen_request.reason)
+  if found and (event.actor_id, event.kind, event.data ->> 'reason', event.request_hash)
+    is distinct from (
+      (select auth.uid()), seen_request.kind, seen_request.reason, seen_request.hash
+    )
   then
     perform private.refuse_used_id('request_id');
   end if;
   return event.seq;
+end
+$$;
+
+-- Notes which request made an event of the caller's own. Definer: nobody writes events directly.
+create function private.keep_request(
+  ticket_id uuid, seq bigint, request_id uuid, hash bytea default null
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update public.ticket_events e
+  set request_id = keep_request.request_id, request_hash = keep_request.hash
+  where e.ticket_id = keep_request.ticket_id and e.seq = keep_request.seq
+    and e.actor_id = (select auth.uid()) and e.request_id is null;
+end
+$$;
+
+create function public.edit_ticket(
+  ticket_id uuid, subject text default null, description text default null,
+  priority text default null, request_id uuid default null
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  hash constant bytea := private.ticket_hash(
+    edit_ticket.subject, edit_ticket.description, edit_ticket.priority, null
+  );
+  before public.tickets;
+  number bigint;
+begin
+  perform private.require_user();
+  before := private.lock_ticket(edit_ticket.ticket_id);
+  perform private.refuse_invalid(private.ticket_problems(
+    edit_ticket.subject, edit_ticket.description, edit_ticket.priority
+  ));
+  -- Looked for before writing: a repetition must not undo what others have changed since.
+  number := private.seen_request(
+    edit_ticket.ticket_id, edit_ticket.request_id, 'edited', hash => hash
+  );
+  if number is not null then
+    return private.change_json(edit_ticket.ticket_id, number);
+  end if;
+  if before.status = 'closed' then
+    perform private.refuse_closed();
+  end if;
+  update public.tickets t
+  set subject = coalesce(edit_ticket.subject, t.subject),
+    description = coalesce(edit_ticket.description, t.description),
+    priority = coalesce(edit_ticket.priority, t.priority)
+  where t.id = edit_ticket.ticket_id
+  returning t.last_seq into number;
+  if number = before.last_seq then
+    return private.change_json(edit_ticket.ticket_id, null);
+  end if;
+  perform private.keep_request(edit_ticket.ticket_id, number, edit_ticket.request_id, hash);
+  return private.change_json(edit_ticket.ticket_id, number);
 end
 $$;
 
@@ -201,8 +229,7 @@ begin
   update public.tickets t set status = 'closed', close_reason = close_ticket.reason
   where t.id = ticket.id
   returning t.last_seq into number;
-  update public.ticket_events e set request_id = close_ticket.request_id
-  where e.ticket_id = ticket.id and e.seq = number;
+  perform private.keep_request(ticket.id, number, close_ticket.request_id);
   return number;
 end
 $$;
@@ -231,8 +258,7 @@ begin
   update public.tickets t set status = 'open'
   where t.id = ticket.id
   returning t.last_seq into number;
-  update public.ticket_events e set request_id = reopen_ticket.request_id
-  where e.ticket_id = ticket.id and e.seq = number;
+  perform private.keep_request(ticket.id, number, reopen_ticket.request_id);
   return number;
 end
 $$;
@@ -412,7 +438,7 @@ comment on function public.create_ticket is
 comment on function public.send_message is
   'Writes in a ticket; the id is the client''s, and repeating it with the same content changes nothing.';
 comment on function public.edit_ticket is
-  'Changes what is not null of an open ticket: subject, description, priority.';
+  'Changes what is not null of an open ticket; repeating a request_id changes nothing more.';
 comment on function public.close_ticket is
   'Closes a ticket; repeating a request_id changes nothing and returns the event it made.';
 comment on function public.reopen_ticket is
@@ -424,7 +450,9 @@ comment on function public.mark_ticket_read is
 
 revoke all on function private.ticket_problems(text, text, text)
   from public, anon, authenticated, service_role;
-revoke all on function private.seen_request(uuid, uuid, text, text)
+revoke all on function private.seen_request(uuid, uuid, text, text, bytea)
+  from public, anon, authenticated, service_role;
+revoke all on function private.keep_request(uuid, bigint, uuid, bytea)
   from public, anon, authenticated, service_role;
 revoke all on function private.close_ticket(uuid, uuid, text)
   from public, anon, authenticated, service_role;
@@ -439,6 +467,10 @@ revoke all on function private.assign_ticket(uuid, uuid, text)
 revoke all on function private.mark_ticket_read(uuid, bigint)
   from public, anon, authenticated, service_role;
 grant execute on function private.ticket_problems(text, text, text) to authenticated, service_role;
+grant execute on function private.seen_request(uuid, uuid, text, text, bytea)
+  to authenticated, service_role;
+grant execute on function private.keep_request(uuid, bigint, uuid, bytea)
+  to authenticated, service_role;
 grant execute on function private.close_ticket(uuid, uuid, text) to authenticated, service_role;
 grant execute on function private.reopen_ticket(uuid, uuid) to authenticated, service_role;
 grant execute on function private.set_ticket_status(uuid, text) to authenticated, service_role;
@@ -449,7 +481,7 @@ revoke all on function public.create_ticket(uuid, text, text, uuid, text)
   from public, anon, authenticated, service_role;
 revoke all on function public.send_message(uuid, uuid, text, text, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function public.edit_ticket(uuid, text, text, text)
+revoke all on function public.edit_ticket(uuid, text, text, text, uuid)
   from public, anon, authenticated, service_role;
 revoke all on function public.close_ticket(uuid, uuid, text)
   from public, anon, authenticated, service_role;
@@ -465,7 +497,7 @@ grant execute on function public.create_ticket(uuid, text, text, uuid, text)
   to authenticated, service_role;
 grant execute on function public.send_message(uuid, uuid, text, text, uuid)
   to authenticated, service_role;
-grant execute on function public.edit_ticket(uuid, text, text, text) to authenticated, service_role;
+grant execute on function public.edit_ticket(uuid, text, text, text, uuid) to authenticated, service_role;
 grant execute on function public.close_ticket(uuid, uuid, text) to authenticated, service_role;
 grant execute on function public.reopen_ticket(uuid, uuid) to authenticated, service_role;
 grant execute on function public.set_ticket_status(uuid, text) to authenticated, service_role;

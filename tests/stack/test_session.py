@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -32,14 +33,14 @@ def token_requests(caplog: pytest.LogCaptureFixture) -> int:
 def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a laptop's sleep: the wall clock has moved, monotonic ones have not."""
     real = time.time
-    monkeypatch.setattr("customer_tickets._session.time.time", lambda: real() + 3590)
+    monkeypatch.setattr("customer_tickets._session.time.time", lambda: real() + 3610)
 
 
 @pytest.fixture
-async def client(stack: LocalStack, people: People) -> AsyncCustomerTickets:
-    client = AsyncCustomerTickets(stack.url, stack.publishable_key)
-    await client.sign_in(people.ana.email, people.ana.password)
-    return client
+async def client(stack: LocalStack, people: People) -> AsyncIterator[AsyncCustomerTickets]:
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as client:
+        await client.sign_in(people.ana.email, people.ana.password)
+        yield client
 
 
 async def test_sign_up_makes_a_customer_who_is_signed_in(opener: Opener) -> None:
@@ -101,7 +102,6 @@ async def test_ten_callers_at_once_refresh_once(
         caplog.clear()
         await asyncio.gather(*(client.counts() for _ in range(10)))
     assert token_requests(caplog) == 1
-    await client.aclose()
 
 
 async def test_a_caller_that_is_cancelled_does_not_take_the_refresh_with_it(
@@ -117,7 +117,6 @@ async def test_a_caller_that_is_cancelled_does_not_take_the_refresh_with_it(
     assert (await second).open == 0
     with pytest.raises(asyncio.CancelledError):
         await first
-    await client.aclose()
 
 
 async def test_a_token_that_only_the_server_finds_stale_is_replaced_once(
@@ -134,7 +133,6 @@ async def test_a_token_that_only_the_server_finds_stale_is_replaced_once(
         caplog.clear()
         await asyncio.gather(*(client.counts() for _ in range(5)))
     assert token_requests(caplog) == 1
-    await client.aclose()
 
 
 async def test_a_session_that_was_ended_elsewhere_asks_to_sign_in_again(
@@ -152,7 +150,6 @@ async def test_a_session_that_was_ended_elsewhere_asks_to_sign_in_again(
         await client.counts()
     with pytest.raises(SignInRequired, match="Nobody is signed in"):
         await client.counts()
-    await client.aclose()
 
 
 async def test_offline_with_an_expired_session_is_offline_and_never_anonymous(

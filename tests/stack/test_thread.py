@@ -12,6 +12,7 @@ from customer_tickets import (
     AsyncCustomerTickets,
     Conflict,
     InvalidInput,
+    Message,
     MessageAdded,
     NotFound,
     Offline,
@@ -155,6 +156,57 @@ async def test_an_edit_changes_what_is_given_and_is_remembered(thread: Thread) -
     with pytest.raises(InvalidInput) as caught:
         await got(thread.edit(subject=" ", priority="urgent"))  # type: ignore[arg-type] # the point
     assert {wrong.field for wrong in caught.value.fields} == {"subject", "priority"}
+
+
+async def test_a_repeated_edit_does_not_undo_what_others_changed_since(
+    thread: Thread, office: Office
+) -> None:
+    key = uuid4()
+    await got(thread.edit(subject="Mine", request_id=key))
+    office.call("edit_ticket", ticket_id=str(thread.ticket.id), subject="Theirs").raise_for_status()
+    again = await got(thread.edit(subject="Mine", request_id=key))
+    assert (again.subject, again.last_seq) == ("Theirs", 3)
+    await got(thread.close_ticket())
+    assert (await got(thread.edit(subject="Mine", request_id=key))).status == "closed"
+    with pytest.raises(Conflict):
+        await got(thread.edit(subject="Something else", request_id=key))
+
+
+async def test_a_hole_in_the_table_does_not_make_a_write_fail_or_hang(
+    thread: Thread, office: Office, stack: LocalStack
+) -> None:
+    office.answer(thread.ticket.id, "2")
+    with psycopg.connect(stack.database_url) as connection:
+        connection.execute(
+            "delete from public.ticket_events where ticket_id = %s and seq = 2",
+            [thread.ticket.id],
+        )
+    assert (await asyncio.wait_for(asyncio.ensure_future(_sent(thread)), 5)).seq == 3
+
+
+async def _sent(thread: Thread) -> Message:
+    return await got(thread.send("3"))
+
+
+async def test_an_employees_own_ticket_opens_without_its_notes(
+    opener: Opener, people: People, office: Office
+) -> None:
+    eva = await opener(people.eva)
+    ticket = await got(eva.create(organization=people.organization_id, subject="My own"))
+    office.answer(ticket.id, "A note", internal=True)
+    office.answer(ticket.id, "An answer")
+    thread = await thread_of(eva, ticket)
+    assert [m.body for m in thread.messages] == ["An answer"]
+    await got(thread.refresh())
+    assert await got(thread.older_messages()) is False
+
+
+@pytest.mark.parametrize("size", [0, -1, 501])
+async def test_a_page_of_older_things_has_a_size(thread: Thread, size: int) -> None:
+    with pytest.raises(InvalidInput, match="size: must be 1 to 500"):
+        await got(thread.older_messages(size))
+    with pytest.raises(InvalidInput, match="size: must be 1 to 500"):
+        await got(thread.older_history(size))
 
 
 async def test_internal_notes_are_nowhere(thread: Thread, office: Office, tickets: Client) -> None:

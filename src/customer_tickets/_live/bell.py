@@ -7,6 +7,7 @@ and not a queue.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 
 class Bell:
@@ -20,6 +21,7 @@ class Bell:
         refused: the server's reason if it will never let us in.
         closed: whether the client let go of the topic (signed out, or closed).
         highest: the highest event number announced so far.
+        missed: whether something may have happened that nobody rang for.
     """
 
     def __init__(self, topic: str) -> None:
@@ -30,8 +32,9 @@ class Bell:
         self.refused: str | None = None
         self.closed = False
         self.highest = 0
-        self._missed = False
+        self.missed = False
         self._signal = asyncio.Event()
+        self._up = asyncio.Event()
 
     def ring(self, seq: int) -> None:
         """Announce an event; one that arrives proves that broadcasts flow."""
@@ -42,19 +45,21 @@ class Bell:
 
     def join(self) -> None:
         """Say that the topic is joined; something may have happened before."""
-        self.joined, self.tried, self._missed = True, False, True
+        self.joined, self.tried, self.missed = True, False, True
         self._signal.set()
+        self._up.set()
 
     def flows(self) -> None:
         """Say that broadcasts flow from now on; something may have happened before."""
-        self.ready = self._missed = True
+        self.ready = self.missed = True
         self._signal.set()
 
     def fail(self) -> None:
         """Say that the line is down; a line that stays down is no news."""
         if self.joined or not self.tried:
-            self._missed = True
+            self.missed = True
             self._signal.set()
+        self._up.clear()
         self.joined = self.ready = False
         self.tried = True
 
@@ -70,14 +75,14 @@ class Bell:
         self.fail()
         self._signal.set()
 
-    def has_news(self, last: int) -> bool:
-        """Tell whether something was heard that a reader at number `last` has not looked into."""
-        return self._missed or self.highest > last
-
-    def take_missed(self) -> bool:
-        """Tell, once, whether something may have been missed."""
-        missed, self._missed = self._missed, False
-        return missed
+    async def wait_up(self, seconds: float) -> None:
+        """Wait until the line comes up, if it is down; else wait for the whole time."""
+        if self.joined:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._up.wait()
 
     async def wait(self, seconds: float) -> bool:
         """Wait for news; return False when none came in time."""

@@ -16,11 +16,18 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from .._errors import CustomerTicketsError, NotFound, SignInRequired, Unavailable, UnexpectedAnswer
+from .._errors import (
+    CustomerTicketsError,
+    NotFound,
+    RateLimited,
+    SignInRequired,
+    Unavailable,
+    UnexpectedAnswer,
+)
 from .._events import FeedStopped, StopReason, TicketEvent
 from .bell import Bell
 from .line import Line
-from .recovery import Hole, Recovery
+from .recovery import Ahead, Hole, Recovery
 
 Fetch = Callable[[int], Awaitable[tuple[Sequence[TicketEvent], int]]]
 
@@ -65,6 +72,7 @@ class AsyncTicketFeed:
         self._poll_every = poll_every
         self._recovery = Recovery(after)
         self._failures = 0
+        self._caught_up = False
         self._ready: deque[TicketEvent | FeedStopped] = deque()
         self._bell: Bell | None = None
         self._looked_at = time.monotonic()
@@ -107,9 +115,8 @@ class AsyncTicketFeed:
             return FeedState.STOPPED
         if not bell.joined:
             return FeedState.POLLING if bell.tried else FeedState.CONNECTING
-        if self._recovery.behind or bell.has_news(self._recovery.last) or not bell.ready:
-            return FeedState.CATCHING_UP
-        return FeedState.LIVE
+        caught_up = self._caught_up and bell.ready and not bell.missed
+        return FeedState.LIVE if caught_up else FeedState.CATCHING_UP
 
     @property
     def reason(self) -> str | None:
@@ -120,9 +127,10 @@ class AsyncTicketFeed:
         return self
 
     async def __anext__(self) -> TicketEvent | FeedStopped:
-        if not await self._fill():
+        event = await self.next()
+        if event is None:
             raise StopAsyncIteration
-        return self.take()
+        return event
 
     async def next(self, timeout: float | None = None) -> TicketEvent | FeedStopped | None:
         """Return the next event, or None when none came within `timeout` seconds or the feed ended.
@@ -159,8 +167,10 @@ class AsyncTicketFeed:
                     self._recovery.ask()
         return False
 
-    def take(self) -> TicketEvent | FeedStopped:
-        """Hand out the event that `ready` found, without waiting."""
+    def take(self) -> TicketEvent | FeedStopped | None:
+        """Hand out the event that `ready` found, without waiting; None when there is none."""
+        if not self._ready:
+            return None
         event = self._ready.popleft()
         if isinstance(event, FeedStopped):
             self._closed = True
@@ -170,7 +180,8 @@ class AsyncTicketFeed:
 
     def _hear(self, bell: Bell) -> None:
         self._recovery.doorbell(bell.highest)
-        if bell.take_missed():
+        if bell.missed:
+            bell.missed = self._caught_up = False
             self._recovery.ask()
 
     def _patience(self, bell: Bell) -> float:
@@ -190,7 +201,8 @@ class AsyncTicketFeed:
         if self._reading is reading:
             self._reading = None
             self._looked_at = time.monotonic()
-            reading.result()
+            if not reading.cancelled():  # as it is when the feed was closed meanwhile
+                reading.result()
 
     async def _read(self) -> None:
         after = self._recovery.fetching()
@@ -199,6 +211,7 @@ class AsyncTicketFeed:
             if self._stopped:
                 return
             self._ready.extend(self._recovery.fetched(events, newest))
+            self._caught_up = self._caught_up or not self._recovery.behind
             self._failures = 0
         except Unavailable as error:
             self._recovery.failed()
@@ -209,18 +222,24 @@ class AsyncTicketFeed:
             self._stop("signed_out", error)
         except Hole as hole:
             self._stop("hole", UnexpectedAnswer(f"The server lacks event {hole.missing}."))
+        except Ahead as ahead:
+            hint = "Was the position saved for another ticket, or the database restored?"
+            self._stop("ahead", UnexpectedAnswer(f"Nothing to go on from: {ahead}.", hint=hint))
         except BaseException:
             self._recovery.failed()
             raise
 
     async def _pause(self, error: Unavailable) -> None:
         self._failures += 1
-        asked = getattr(error, "retry_after", None)
+        asked = error.retry_after if isinstance(error, RateLimited) else None
+        if asked is not None:
+            await asyncio.sleep(asked)
+            return
         ceiling = min(30.0, self._poll_every * 2.0 ** min(self._failures - 1, 5))
-        seconds = asked if asked is not None else random.uniform(ceiling / 4, ceiling)  # noqa: S311
-        # A websocket that comes back is a good reason to try before the pause is over.
+        # A websocket that comes back is a good reason to try before the pause is over; doorbells
+        # are none, or a busy ticket would not let a troubled server rest.
         if self._bell is not None:
-            await self._bell.wait(seconds)
+            await self._bell.wait_up(random.uniform(ceiling / 4, ceiling))  # noqa: S311
 
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
         self._stopped = True

@@ -8,6 +8,7 @@ import random
 import time
 from contextlib import suppress
 
+from .._errors import ClientClosed
 from .._session import Session
 from .bell import Bell, Topics
 from .socket import Pace, Socket, reason
@@ -25,9 +26,16 @@ class Line:
         self._pace = pace if pace is not None else Pace()
         self._topics = Topics()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def listen(self, topic: str) -> Bell:
-        """Start listening to a topic; give the bell back to `leave`."""
+        """Start listening to a topic; give the bell back to `leave`.
+
+        Raises:
+            ClientClosed: after `aclose`.
+        """
+        if self._closed:
+            raise ClientClosed("This client is closed.", hint="Make a new one.")
         bell = self._topics.add(topic)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_up(), name="customer_tickets.live")
@@ -38,7 +46,12 @@ class Line:
         self._topics.remove(bell)
 
     async def aclose(self) -> None:
-        """Hang up for good: nothing is delivered to any bell after this."""
+        """Hang up for good."""
+        self._closed = True
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """End every feed: nothing is delivered to any bell of now after this."""
         for bell in self._topics.bells():
             bell.close()
         self._topics.clear()

@@ -31,6 +31,13 @@ class Hole(Exception):
         self.missing = missing
 
 
+class Ahead(Exception):
+    """The reader wants to begin after a number that the ticket has not reached."""
+
+    def __init__(self, newest: int) -> None:
+        super().__init__(f"the ticket's last event is number {newest}")
+
+
 class Recovery:
     """One reader's place in one ticket's sequence.
 
@@ -45,13 +52,16 @@ class Recovery:
         self.last = last
         self.behind = True
         self.lagging = False
+        self._start = last
         self._announced = last
 
     def doorbell(self, seq: int) -> None:
         """Hear that event `seq` was committed."""
-        if seq > self.last:
-            self._announced = max(self._announced, seq)
-            self.behind = True
+        # Once for each number: what the table does not bear out at once is `lagging`, and asked
+        # about in a while.
+        if seq > self._announced:
+            self._announced = seq
+            self.behind = self.behind or seq > self.last
 
     def ask(self) -> None:
         """Hear that something may have been missed: connected, joined, or the slow timer."""
@@ -69,20 +79,24 @@ class Recovery:
         snapshot. What was handed out before is dropped.
 
         Raises:
-            Hole: the answer skips a number.
+            Hole: the answer begins after a number that was never handed out. What comes before a
+                hole is handed out first.
+            Ahead: nothing was handed out yet, and the sequence ends before the place to begin.
         """
-        fresh = [event for event in events if event.seq > self.last]
-        for event in fresh:
-            if event.seq != self.last + 1:
-                raise Hole(self.last + 1)
-            self.last = event.seq
-        if not fresh and newest > self.last:
+        if newest < self._start == self.last:
+            raise Ahead(newest)
+        taken: list[_E] = []
+        for event in events:
+            if event.seq == self.last + 1:
+                self.last = event.seq
+                taken.append(event)
+        if not taken and newest > self.last:
             raise Hole(self.last + 1)
         # Part of a longer backlog: go on at once. But an announcement that the answer does not
         # bear out must not make the reader spin.
         self.behind = self.behind or newest > self.last
         self.lagging = self._announced > max(newest, self.last)
-        return fresh
+        return taken
 
     def failed(self) -> None:
         """Hear that asking failed: the question stands."""

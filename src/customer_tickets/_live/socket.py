@@ -152,13 +152,14 @@ class Socket:
         channel = self._client.channel(topic, _options())
         self._channels[topic] = channel
         channel.on_broadcast("event", lambda message: self._ring(topic, message))
-        channel.on_system(lambda _: self._flow(topic))
+        channel.on_system(lambda _: self._flow(topic, channel, sure=True))
         async with asyncio.timeout(self._pace.join_within):
             await channel.subscribe(lambda state, error: self._turn(topic, channel, state, error))
         if channel.is_joined:
             self._greet(topic)
             # A server that does not know `replication_ready` never says it: then time decides.
-            asyncio.get_running_loop().call_later(self._pace.flow_within, self._flow, topic)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._pace.flow_within, partial(self._flow, topic, channel, sure=False))
 
     def _joined(self, topic: str, task: asyncio.Task[None]) -> None:
         self._joins.pop(topic, None)
@@ -206,12 +207,14 @@ class Socket:
             for bell in self._topics.bells(topic):
                 bell.ring(seq)
 
-    def _flow(self, topic: str) -> None:
-        if self._dead or topic not in self._channels:
+    def _flow(self, topic: str, channel: AsyncRealtimeChannel, *, sure: bool) -> None:
+        """Note that broadcasts flow: the server said so, or is not one that would say it."""
+        if self._dead or self._channels.get(topic) is not channel:
             return
         self._flowing.add(topic)
         for bell in self._topics.bells(topic):
-            if bell.joined and not bell.ready:
+            # Its word may come long after the guess: what was missed in between is looked for.
+            if bell.joined and (sure or not bell.ready):
                 bell.flows()
 
     async def _beat(self) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from .._connection import Connection
 from .._events import ParsedEvent, TicketEvent
-from .._models import Message, Permissions, Ticket
+from .._models import Message, Permissions, PublicMessages, Ticket
 
 
 class Newer(BaseModel):
@@ -25,7 +25,7 @@ class _OlderEvents(BaseModel):
 
 
 class _OlderMessages(BaseModel):
-    messages: tuple[Message, ...]
+    messages: PublicMessages
     more: bool
 
 

@@ -35,17 +35,20 @@ _SENT = TypeAdapter(_Sent)
 _READ = TypeAdapter(_Read)
 
 
-async def send(connection: Connection, ticket_id: UUID, message: NewMessage) -> Written:
+async def send(
+    connection: Connection, ticket_id: UUID, message: NewMessage
+) -> tuple[Message, Written]:
     """Send a message in one request; repeating it with the same id sends nothing more."""
     arguments = {"ticket_id": ticket_id, **message.model_dump(mode="json")}
     sent = await connection.call("send_message", arguments, _SENT, write_id=message.id)
-    return Written(ticket=sent.ticket, can=sent.can, event=_event_of(sent.message))
+    written = Written(ticket=sent.ticket, can=sent.can, event=_event_of(sent.message))
+    return sent.message, written
 
 
 async def edit(connection: Connection, ticket_id: UUID, change: TicketChange) -> Written:
-    """Change an own open ticket; the same values again change nothing."""
+    """Change an own open ticket; repeating it with the same request_id changes nothing more."""
     arguments = {"ticket_id": ticket_id, **change.model_dump(mode="json")}
-    return await connection.call("edit_ticket", arguments, _WRITTEN)
+    return await connection.call("edit_ticket", arguments, _WRITTEN, write_id=change.request_id)
 
 
 async def close(connection: Connection, ticket_id: UUID, closing: Closing) -> Written:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customer_tickets._live.recovery import Hole, Recovery
+from customer_tickets._live.recovery import Ahead, Hole, Recovery
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,38 @@ def test_overlapping_answers_hand_out_nothing_twice() -> None:
     assert reader.fetched(page(3, second, 10), 3) == []
 
 
-@pytest.mark.parametrize(("rows", "newest"), [([Event(2)], 2), ([], 1), ([Event(1), Event(3)], 3)])
+@pytest.mark.parametrize(("rows", "newest"), [([Event(2)], 2), ([], 1)])
 def test_a_number_that_the_table_lacks_is_a_hole(rows: list[Event], newest: int) -> None:
     reader = Recovery(0)
     reader.fetching()
     with pytest.raises(Hole) as caught:
         reader.fetched(rows, newest)
-    assert caught.value.missing == reader.last + 1
+    assert caught.value.missing == 1
+
+
+def test_what_comes_before_a_hole_is_handed_out_first() -> None:
+    reader = Recovery(0)
+    reader.fetching()
+    assert [e.seq for e in reader.fetched([Event(1), Event(2), Event(4)], 4)] == [1, 2]
+    assert reader.behind
+    assert reader.fetching() == 2
+    with pytest.raises(Hole) as caught:
+        reader.fetched([Event(4)], 4)
+    assert caught.value.missing == 3
+
+
+def test_a_place_that_the_ticket_has_not_reached_is_said() -> None:
+    reader = Recovery(50)
+    reader.fetching()
+    with pytest.raises(Ahead):
+        reader.fetched([], 5)
+
+
+def test_a_false_announcement_that_is_heard_again_and_again_does_not_spin() -> None:
+    reader = Recovery(5)
+    for _ in range(3):
+        reader.doorbell(9)
+    reader.fetching()
+    reader.fetched([], 5)
+    reader.doorbell(9)
+    assert not reader.behind
