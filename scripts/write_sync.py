@@ -25,7 +25,6 @@ HEADER = '''"""The blocking face. Written by scripts/write_sync.py from the asyn
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -33,7 +32,6 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
-from ._errors import ClientClosed
 from ._events import TicketEvent
 from ._models import (
     Counts, Message, Organization, Permissions, Priority, SortKey, Status, Ticket, User,
@@ -56,14 +54,6 @@ def _iterate(portal: Portal, items: AsyncIterator[_T]) -> Iterator[_T]:
 
     while (item := portal.run(step)) is not None:
         yield item[0]
-
-
-def _shut(portal: Portal, client: AsyncCustomerTickets) -> None:
-    try:
-        portal.run(client.aclose)
-    except ClientClosed:
-        return  # in a forked child: the connections are the parent's
-    portal.close()
 '''
 
 # What opens and closes the loop is the one part that is not a method handed over.
@@ -73,9 +63,8 @@ LIFE = """
 
     def _start(self, client: AsyncCustomerTickets) -> None:
         self._async = client
-        self._portal = Portal()
-        # Also when the client is dropped or the program ends without closing it.
-        self._end = weakref.finalize(self, _shut, self._portal, client)
+        # Every thread, page and feed holds the portal: it lives as long as any of them is used.
+        self._portal = Portal(client.aclose)
 
     @classmethod
     def from_env(cls, *, timeout: float = 30.0) -> Self:
@@ -97,7 +86,7 @@ LIFE = """
 
     def close(self) -> None:
         {aclose_doc}
-        self._end()
+        self._portal.close()
 """
 
 

@@ -13,7 +13,7 @@ table public.organizations with row level security: service_role DELETE, service
 table public.profiles with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
   -- Who a user is: the role, the organization of staff, the name others see.
 table public.ticket_events with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
-  -- Everything public that happened to a ticket, numbered without a gap. Never holds a text.
+  -- Everything public that happened to a ticket, numbered without a gap; holds no message text.
 table public.ticket_messages with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
   -- What people wrote in a ticket. Its id comes from the client.
 table public.ticket_reads with row level security (fillfactor=85): service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE

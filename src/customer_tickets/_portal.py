@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,22 +18,20 @@ from ._errors import ClientClosed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_End = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Portal:
     """Runs coroutines in a thread of its own, also while the caller's thread has a running loop.
 
-    The thread is a daemon: anyio's own portal thread would keep a program that forgot to close
-    its client from ending.
+    Args:
+        at_end: is awaited in the loop before it ends: when the portal is closed, when the last
+            object that holds it is dropped, or when the program ends.
     """
 
-    def __init__(self) -> None:
-        self._pid = os.getpid()
-        self._ready = threading.Event()
-        self._inner: BlockingPortal | None = None
-        self._thread = threading.Thread(target=self._serve, name="customer_tickets", daemon=True)
-        self._thread.start()
-        self._ready.wait()
+    def __init__(self, at_end: _End) -> None:
+        self._loop = _Loop()
+        self._end = weakref.finalize(self, self._loop.end, at_end)
 
     def run(
         self,
@@ -44,34 +44,73 @@ class Portal:
         Raises:
             ClientClosed: the portal was closed, or made by the parent of this process.
         """
+        return self._loop.run(partial(function, *args, **kwargs))
+
+    def close(self) -> None:
+        """End what runs and the thread; closing twice is fine."""
+        self._end()
+
+
+class _Loop:
+    """The thread; it knows nothing of the portal, so that a dropped portal can end it.
+
+    It is a daemon: anyio's own portal thread would keep a program that forgot to close its client
+    from ending.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        started: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(
+            target=self._serve, args=(started,), name="customer_tickets", daemon=True
+        )
+        self._thread.start()
+        self._inner: BlockingPortal | None = started.result()
+
+    def run(self, function: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         if os.getpid() != self._pid:
             raise ClientClosed(
                 "This client was made before a fork.", hint="Make a new one in the child process."
             )
-        if self._inner is None:
+        inner = self._inner
+        if inner is None:
             raise ClientClosed("This client is closed.", hint="Make a new one.")
         if threading.current_thread() is self._thread:
             raise RuntimeError("the blocking face cannot be called from its own event loop")
-        future: Future[_T] = self._inner.start_task_soon(partial(function, *args, **kwargs))
+        future: Future[_T] = inner.start_task_soon(function)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
 
-    def close(self) -> None:
-        """Cancel what runs and end the thread; closing twice is fine."""
+    def end(self, at_end: _End) -> None:
         inner, self._inner = self._inner, None
         if inner is None or os.getpid() != self._pid:
-            return
-        inner.start_task_soon(inner.stop, True)
-        self._thread.join(timeout=5)
+            return  # in a forked child the connections are the parent's
+        ending = inner.start_task_soon(_finish, inner, at_end)
+        # The garbage collector may run in any thread, in the loop's own too: that cannot wait.
+        if threading.current_thread() is not self._thread:
+            with suppress(Exception):
+                ending.result(timeout=10)
+            self._thread.join(timeout=5)
 
-    def _serve(self) -> None:
-        anyio.run(self._wait)
+    def _serve(self, started: Future[BlockingPortal]) -> None:
+        async def wait() -> None:
+            async with BlockingPortal() as inner:
+                started.set_result(inner)
+                await inner.sleep_until_stopped()
 
-    async def _wait(self) -> None:
-        async with BlockingPortal() as inner:
-            self._inner = inner
-            self._ready.set()
-            await inner.sleep_until_stopped()
+        try:
+            anyio.run(wait)
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+
+async def _finish(inner: BlockingPortal, at_end: _End) -> None:
+    try:
+        await at_end()
+    finally:
+        await inner.stop(cancel_remaining=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -10,7 +9,6 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
-from ._errors import ClientClosed
 from ._events import TicketEvent
 from ._models import (
     Counts,
@@ -41,14 +39,6 @@ def _iterate(portal: Portal, items: AsyncIterator[_T]) -> Iterator[_T]:
 
     while (item := portal.run(step)) is not None:
         yield item[0]
-
-
-def _shut(portal: Portal, client: AsyncCustomerTickets) -> None:
-    try:
-        portal.run(client.aclose)
-    except ClientClosed:
-        return  # in a forked child: the connections are the parent's
-    portal.close()
 
 
 class Organizations:
@@ -269,9 +259,8 @@ class CustomerTickets:
 
     def _start(self, client: AsyncCustomerTickets) -> None:
         self._async = client
-        self._portal = Portal()
-        # Also when the client is dropped or the program ends without closing it.
-        self._end = weakref.finalize(self, _shut, self._portal, client)
+        # Every thread, page and feed holds the portal: it lives as long as any of them is used.
+        self._portal = Portal(client.aclose)
 
     @classmethod
     def from_env(cls, *, timeout: float = 30.0) -> Self:
@@ -297,7 +286,7 @@ class CustomerTickets:
 
     def close(self) -> None:
         """Close all connections; feeds end. The session stays valid on the server."""
-        self._end()
+        self._portal.close()
 
     @property
     def user(self) -> User:

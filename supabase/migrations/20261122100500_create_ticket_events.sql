@@ -21,7 +21,7 @@ create unique index ticket_events_request_id_idx on public.ticket_events (ticket
   where request_id is not null;
 
 comment on table public.ticket_events is
-  'Everything public that happened to a ticket, numbered without a gap. Never holds a text.';
+  'Everything public that happened to a ticket, numbered without a gap; holds no message text.';
 comment on column public.ticket_events.request_id is
   'The client''s key of a closing or reopening, to recognize its repetition.';
 comment on column public.ticket_events.request_hash is

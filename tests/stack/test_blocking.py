@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from customer_tickets import ClientClosed, CustomerTickets, FeedStopped
+from customer_tickets import ClientClosed, CustomerTickets, FeedStopped, TicketThread
 from customer_tickets.devstack import LocalStack
 from fix_stack import People
 
@@ -173,6 +173,46 @@ def test_a_dropped_client_ends_its_thread(stack: LocalStack) -> None:
     gc.collect()
     assert gone() is None
     assert threads() == before
+
+
+def test_a_thread_outlives_the_client_that_opened_it(stack: LocalStack, people: People) -> None:
+    def opened() -> TicketThread:
+        tickets = CustomerTickets(stack.url, stack.publishable_key)
+        tickets.sign_in(people.ana.email, people.ana.password)
+        return tickets.thread(tickets.create(organization=people.organization_id, subject="x"))
+
+    thread = opened()
+    gc.collect()
+    assert thread.send("Still here").seq == 2
+
+
+def test_a_feed_that_is_closed_by_another_thread_ends(stack: LocalStack, people: People) -> None:
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in(people.ana.email, people.ana.password)
+        thread = tickets.thread(tickets.create(organization=people.organization_id, subject="x"))
+        with thread.live() as events:
+            threading.Timer(0.3, events.close).start()
+            assert list(events) == []
+
+
+def test_a_client_that_cannot_start_its_loop_says_so() -> None:
+    program = """
+    import resource
+    from customer_tickets import CustomerTickets
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))
+    try:
+        CustomerTickets("http://127.0.0.1:1", "sb_publishable_x")
+    except OSError as error:
+        print("said:", error)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert "Too many open files" in ended.stdout
 
 
 def test_open_files_return_to_where_they_were(stack: LocalStack, people: People) -> None:

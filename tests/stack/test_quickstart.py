@@ -74,6 +74,20 @@ def test_it_tells_the_same_when_the_realtime_server_dies_in_the_middle(
     assert "(live," in output
 
 
+def test_the_demo_starts_a_stack_tells_the_story_and_ends() -> None:
+    done = subprocess.run(
+        [sys.executable, str(QUICKSTART.with_name("demo.py"))],
+        env={**os.environ, "QUICKSTART_PAUSE": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "A whole Supabase is up at http://127.0.0.1:" in done.stdout
+    assert [line[:2] for line in events(done.stdout)] == ["2.", "3.", "4.", "5.", "6.", "7."]
+
+
 def test_ctrl_c_ends_it_at_once_and_leaves_nothing(seeded: LocalStack) -> None:
     running = start(seeded, "30")
     time.sleep(2)

@@ -11,6 +11,7 @@ import pytest
 
 from customer_tickets import (
     AsyncCustomerTickets,
+    ClientClosed,
     Offline,
     SignInFailed,
     SignInRequired,
@@ -18,7 +19,7 @@ from customer_tickets import (
     UnexpectedAnswer,
 )
 from customer_tickets.devstack import LocalStack
-from faces import closed, got
+from faces import closed, got, opened, thread_of
 from fix_stack import People
 from stack.conftest import Opener
 from tcp_proxy import TcpProxy
@@ -165,6 +166,98 @@ async def test_offline_with_an_expired_session_is_offline_and_never_anonymous(
     proxy.heal()
     assert (await client.counts()).open == 0
     await client.aclose()
+
+
+async def test_a_refresh_under_way_does_not_overwrite_a_later_sign_in(
+    client: AsyncCustomerTickets, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_hour_later(monkeypatch)
+    late = asyncio.create_task(client.counts())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await client.sign_in(people.ben.email, people.ben.password)
+    await asyncio.gather(late, return_exceptions=True)
+    session = client._session
+    if session._refreshing is not None:
+        await asyncio.wait({session._refreshing})
+    assert client.user.id == people.ben.id
+    assert (await client.counts()).open == 0
+
+
+async def test_while_the_token_is_good_trouble_of_auth_costs_nothing(
+    client: AsyncCustomerTickets, stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr("customer_tickets._session.time.time", lambda: real() + 3570)
+    stack.auth.kill()
+    try:
+        began = time.monotonic()
+        assert (await client.counts()).open == 0
+        assert time.monotonic() - began < 2
+        assert client.user.id == people.ana.id
+    finally:
+        stack.auth.start()
+    assert (await client.counts()).open == 0
+
+
+async def test_sign_out_everywhere_with_a_stale_token_still_ends_the_sessions(
+    stack: LocalStack, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        AsyncCustomerTickets(stack.url, stack.publishable_key) as one,
+        AsyncCustomerTickets(stack.url, stack.publishable_key) as other,
+    ):
+        for client in (one, other):
+            await client.sign_in(people.ana.email, people.ana.password)
+        session = one._session
+        assert session._tokens is not None
+        stale = stack.mint_token(people.ana.id, lifetime=-60)
+        session._tokens = dataclasses.replace(session._tokens, access=stale, expires_at=0)
+        await one.sign_out(everywhere=True)
+        an_hour_later(monkeypatch)
+        with pytest.raises(SignInRequired, match="session has ended"):
+            await other.counts()
+
+
+async def test_a_page_of_a_proxy_does_not_end_the_session(
+    client: AsyncCustomerTickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = client._session
+    good = session._auth._url
+    an_hour_later(monkeypatch)
+    session._auth._url = good.replace("/auth/v1", "/nowhere")
+    with pytest.raises(UnexpectedAnswer):
+        await client.counts()
+    session._auth._url = good
+    assert (await client.counts()).open == 0
+
+
+async def test_a_wrong_password_leaves_the_one_who_is_signed_in(
+    opener: Opener, people: People
+) -> None:
+    client = await opener(people.ana)
+    ticket = await got(client.create(organization=people.organization_id, subject="x"))
+    async with opened((await thread_of(client, ticket)).live()) as events:
+        with pytest.raises(SignInFailed):
+            await got(client.sign_in(people.ben.email, "wrong"))
+        assert await got(events.next(timeout=0.3)) is None
+        assert str(events.state) != "stopped"
+    assert client.user.id == people.ana.id
+
+
+async def test_a_closed_client_says_so(stack: LocalStack, people: People) -> None:
+    client = AsyncCustomerTickets(stack.url, stack.publishable_key)
+    await client.sign_in(people.ana.email, people.ana.password)
+    thread = await client.thread(
+        await client.create(organization=people.organization_id, subject="x")
+    )
+    await client.aclose()
+    with pytest.raises(ClientClosed):
+        await client.counts()
+    with pytest.raises(ClientClosed):
+        await thread.live().__aenter__()
+    with pytest.raises(ClientClosed):
+        await client.sign_in(people.ana.email, people.ana.password)
 
 
 async def test_a_wrong_url_does_not_look_like_a_wrong_password(

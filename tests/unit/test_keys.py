@@ -15,6 +15,10 @@ def test_both_kinds_of_public_keys_are_taken(key: str) -> None:
     AsyncCustomerTickets("https://abc.supabase.co", key)
 
 
+def test_a_key_and_url_from_a_file_may_end_with_a_new_line() -> None:
+    AsyncCustomerTickets("https://abc.supabase.co/\n", "sb_publishable_abc\n")
+
+
 @pytest.mark.parametrize("key", ["sb_secret_abc", legacy_key("service_role")])
 def test_a_secret_key_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="secret key") as caught:
@@ -22,14 +26,27 @@ def test_a_secret_key_is_refused(key: str) -> None:
     assert key not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["", None, "abc", "a.b.c", "a.bm90IGpzb24.c"])
+@pytest.mark.parametrize(
+    "key", ["", None, "abc", "a.b.c", "a.bm90IGpzb24.c", "sb_publishable_é", "sb_publishable_ x"]
+)
 def test_what_is_no_key_is_refused(key: str | None) -> None:
     with pytest.raises(InvalidInput, match="key: must be a publishable key"):
         AsyncCustomerTickets("https://abc.supabase.co", key)  # type: ignore[arg-type] # the point
 
 
 @pytest.mark.parametrize(
-    "url", ["", None, "abc.supabase.co", "ftp://x", "https://", "http://x/?a=1"]
+    "url",
+    [
+        "",
+        None,
+        "abc.supabase.co",
+        "ftp://x",
+        "https://",
+        "http://x/?a=1",
+        "http://[",
+        "http://h:port",
+        "http://h:99999",
+    ],
 )
 def test_what_is_no_url_is_refused(url: str | None) -> None:
     with pytest.raises(InvalidInput, match="url: "):

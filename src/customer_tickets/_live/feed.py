@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 from .._errors import (
@@ -26,8 +26,20 @@ from .._errors import (
 )
 from .._events import FeedStopped, StopReason, TicketEvent
 from .bell import Bell
-from .line import Line
 from .recovery import Ahead, Hole, Recovery
+
+
+class Listening(Protocol):
+    """Where a feed can listen to a topic: the client's line."""
+
+    def listen(self, topic: str) -> Bell:
+        """Start listening."""
+        ...
+
+    def leave(self, bell: Bell) -> None:
+        """Stop listening."""
+        ...
+
 
 Fetch = Callable[[int], Awaitable[tuple[Sequence[TicketEvent], int]]]
 
@@ -59,7 +71,7 @@ class AsyncTicketFeed:
         ticket_id: UUID,
         after: int,
         *,
-        line: Line,
+        line: Listening,
         fetch: Fetch,
         check_every: float,
         poll_every: float,
