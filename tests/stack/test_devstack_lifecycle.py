@@ -87,7 +87,8 @@ def shared_memory(pids: set[int]) -> set[int]:
 
 
 def every_child(stack: LocalStack) -> list[Child]:
-    return [stack.postgres.child, stack.rest, stack.auth, stack.realtime, stack.gateway]
+    own = [stack.rest, stack.auth, stack.storage, stack.realtime, stack.gateway]
+    return [stack.postgres.child, *own]
 
 
 def healthy(stack: LocalStack) -> bool:

@@ -3,8 +3,8 @@
     with LocalStack.start() as stack:
         client = supabase.create_client(stack.url, stack.publishable_key)
 
-Postgres, PostgREST and the auth implementation are the real ones; the gateway and the realtime
-server are written for this package, to the behaviour of hosted projects.
+Postgres, PostgREST and the auth implementation are the real ones; the gateway, the storage and the
+realtime server are written for this package, to the behaviour of hosted projects.
 """
 
 import logging
@@ -39,12 +39,14 @@ _log = logging.getLogger(__name__)
 class LocalStack:
     """A running stack; made by `start`, and a context manager that stops it.
 
-    `rest`, `auth`, `realtime` and `gateway` are its processes: each can be killed and started
-    again by itself. A part that dies by itself is reported (`reports`, the logger) and restarted.
+    `rest`, `auth`, `storage`, `realtime` and `gateway` are its processes: each can be killed and
+    started again by itself. A part that dies by itself is reported (`reports`, the logger) and
+    restarted.
     """
 
     rest: Child
     auth: Child
+    storage: Child
     realtime: Child
     gateway: Child
 
@@ -93,10 +95,10 @@ class LocalStack:
             postgres = Postgres.start(folder.postgres, durable=data is not None)
             cleanup.callback(postgres.stop)
             stack = cls(keys, ports, postgres)
-            parts = Parts(folder.path, keys, ports, postgres, npm, faults)
+            parts = Parts(folder.path, keys, ports, postgres, npm, faults, durable=data is not None)
             if faults:
                 stack._faults = Faults(stack.url, keys.control)
-            say("Starting PostgREST, auth, realtime and the gateway ...")
+            say("Starting PostgREST, auth, storage, realtime and the gateway ...")
             stack._start_parts(parts, profile, cleanup)
             stack._migrate(seed=seed)
             stack.rest.spawn()
@@ -235,14 +237,15 @@ class LocalStack:
         self._cleanup.close()
 
     def _children(self) -> list[Child]:
-        return [self.rest, self.auth, self.realtime, self.gateway]
+        return [self.rest, self.auth, self.storage, self.realtime, self.gateway]
 
     def _start_parts(self, parts: Parts, profile: str, cleanup: ExitStack) -> None:
         self.rest, self.auth = parts.rest(), parts.auth()
-        self.realtime, self.gateway = parts.realtime(profile), parts.gateway()
+        self.storage, self.realtime = parts.storage(), parts.realtime(profile)
+        self.gateway = parts.gateway()
         cleanup.callback(self._stop_parts)
         # All at once; PostgREST reads the schema when it starts and waits for the migrations.
-        for child in (self.auth, self.realtime, self.gateway):
+        for child in (self.auth, self.storage, self.realtime, self.gateway):
             child.spawn()
 
     def _stop_parts(self) -> None:

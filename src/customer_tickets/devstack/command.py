@@ -18,8 +18,8 @@ _SEED_PASSWORD = "secret123"  # noqa: S105 - of the people in seed.sql, on this 
 
 _BANNER = """\
 A local Supabase for development. Real: Postgres, PostgREST, Supabase's auth implementation for
-Node (@supabase/lite). Ours, to the behaviour of hosted projects: the gateway and the realtime
-server. Not here: storage, functions, sign-in through other services.
+Node (@supabase/lite). Ours, to the behaviour of hosted projects: the gateway, storage and the
+realtime server. Not here: functions, sign-in through other services, changed images.
 For Supabase's own containers use `supabase start`; everything here works on it too.
 """
 

@@ -35,6 +35,8 @@ _HOP_BY_HOP = frozenset(
 _NOT_FORWARDED = _HOP_BY_HOP | {"content-length"}
 # A link in a mail cannot carry a key.
 _OPEN_PATHS = frozenset({"/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize"})
+# Storage asks for the token itself: public and signed addresses are opened without any.
+_STORAGE = "/storage/v1/"
 _SMALL = 1 << 16
 
 
@@ -103,14 +105,14 @@ class Gateway:
             return _answer(404, request_id, {"message": "no Route matched with those values"})
         key = request.headers.get("apikey") or request.query.get("apikey")
         role_token = self._keys.role_token(key.strip()) if key else None
-        if role_token is None and request.path not in _OPEN_PATHS:
+        if role_token is None and (key or not _is_open(request.path)):
             return _answer(401, request_id, _refusal(key))
         fault = self._switches.take(request) if self._switches is not None else None
         if fault is not None:
             instead = await spoiled(fault, request, request_id)
             if instead is not None:
                 return instead
-        headers = self._forwarded(request, role_token or self._keys.anon, request_id)
+        headers = self._forwarded(request, role_token, request_id)
         loses = fault is not None and fault.action == "lose_answer"
         return await self._exchange(request, route, headers, request_id, loses=loses)
 
@@ -149,14 +151,15 @@ class Gateway:
             return _answer(502, request_id, {"message": words})
 
     def _forwarded(
-        self, request: web.BaseRequest, role_token: str, request_id: str
+        self, request: web.BaseRequest, role_token: str | None, request_id: str
     ) -> CIMultiDict[str]:
         headers = CIMultiDict(_kept(request.headers, _NOT_FORWARDED))
-        headers[hdrs.AUTHORIZATION] = authorization(
-            request.headers.get(hdrs.AUTHORIZATION), role_token
-        )
-        # The parts know JWT keys only.
-        headers["apikey"] = role_token
+        if role_token is not None:
+            headers[hdrs.AUTHORIZATION] = authorization(
+                request.headers.get(hdrs.AUTHORIZATION), role_token
+            )
+            # The parts know JWT keys only.
+            headers["apikey"] = role_token
         headers["X-Request-Id"] = request_id
         headers["X-Forwarded-Host"] = request.host
         headers["X-Forwarded-Proto"] = "http"
@@ -166,7 +169,7 @@ class Gateway:
     async def _splice(
         self, request: web.BaseRequest, route: Route, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        target = _target(request, route, key=headers["apikey"])
+        target = _target(request, route, key=headers.get("apikey"))
         for name in (hdrs.UPGRADE, hdrs.CONNECTION):
             headers[name] = request.headers[name]
         return await splice(request, route.port, target, headers)
@@ -241,6 +244,11 @@ def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> s
 
 def _kept(headers: Mapping[str, str], without: frozenset[str]) -> Iterator[tuple[str, str]]:
     return ((k, v) for k, v in headers.items() if k.lower() not in without)
+
+
+def _is_open(path: str) -> bool:
+    """Tell whether a request to this path may come without a key."""
+    return path in _OPEN_PATHS or path.startswith(_STORAGE)
 
 
 def _refusal(key: str | None) -> dict[str, str]:

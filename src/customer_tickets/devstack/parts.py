@@ -31,6 +31,8 @@ class Parts:
     postgres: Postgres
     npm: NpmParts
     faults: bool = False
+    # Whether data is kept, and has to survive a power cut.
+    durable: bool = False
 
     def rest(self) -> Child:
         """PostgREST, with a hosted project's settings."""
@@ -90,11 +92,26 @@ class Parts:
         settings = {"REALTIME_JWT_SECRET": self.keys.jwt_secret, "PGPASSWORD": password}
         return self._child("realtime", command, settings, (self.ports["realtime"], "/health"))
 
+    def storage(self) -> Child:
+        """The storage server."""
+        url, password = self.postgres.dsn_without_password(user="supabase_admin")
+        command = [
+            *_module("customer_tickets.devstack.storage"),
+            *("--port", str(self.ports["storage"])),
+            *("--database-url", url),
+            *("--jwt-secret-env", "STORAGE_JWT_SECRET"),
+            *("--folder", str(self.folder / "storage")),
+            *(["--durable"] if self.durable else []),
+        ]
+        settings = {"STORAGE_JWT_SECRET": self.keys.jwt_secret, "PGPASSWORD": password}
+        return self._child("storage", command, settings, (self.ports["storage"], "/health"))
+
     def gateway(self) -> Child:
         """The one address."""
         routes = [
             ("/rest/v1/", "REST", self.ports["rest"], "/"),
             ("/auth/v1/", "auth", self.ports["auth"], "/auth/v1/"),
+            ("/storage/v1/", "storage", self.ports["storage"], "/"),
             ("/realtime/v1/api/", "realtime", self.ports["realtime"], "/api/"),
             ("/realtime/v1/", "realtime", self.ports["realtime"], "/socket/"),
         ]

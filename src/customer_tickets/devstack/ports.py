@@ -48,7 +48,7 @@ class Ports:
     def found(cls, gateway: int | None) -> Self:
         """Hold a port for each part; raises StackError when the gateway's wanted one is taken."""
         # The wanted one first: otherwise another part might be given it.
-        names = ("gateway", "rest", "rest_admin", "auth", "realtime")
+        names = ("gateway", "rest", "rest_admin", "auth", "storage", "realtime")
         return cls({name: HeldPort(gateway or 0 if name == "gateway" else 0) for name in names})
 
     def __getitem__(self, part: str) -> int:

@@ -25,8 +25,8 @@ from customer_tickets.devstack.process import (
 )
 
 TEMPLATE = "template_system"
-# auth.sql before realtime.sql: the latter grants to what the former makes.
-_SYSTEM_SCHEMAS = ("auth.sql", "realtime.sql")
+# auth.sql first: the others grant to what it makes.
+_SYSTEM_SCHEMAS = ("auth.sql", "storage.sql", "realtime.sql")
 _SUPERUSER = "supabase_admin"
 _LOGINS = ("postgres", "authenticator", "supabase_auth_admin")
 
