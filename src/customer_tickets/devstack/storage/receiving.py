@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from customer_tickets.devstack.realtime.frames import as_object
 from customer_tickets.devstack.storage import errors, names
@@ -14,6 +15,8 @@ from customer_tickets.devstack.storage import errors, names
 __all__ = ["Incoming", "receive"]
 
 _CHUNK = 1 << 16
+# What aiohttp says of a form that is none, or none any more.
+_MALFORMED = (ValueError, AssertionError, RuntimeError, HttpProcessingError)
 _MAX_FIELDS = 10
 _MAX_FIELD = 1 << 20
 # Fields that count; whatever else a form has is ignored.
@@ -94,7 +97,7 @@ async def _form(request: web.Request, limit: int) -> Incoming:
         part = await _file_part(reader, fields)
         content_type = fields.get("contentType", b"").decode()
         cache_seconds = fields.get("cacheControl", b"").decode()
-    except (ValueError, AssertionError, RuntimeError, aiohttp.ClientError):
+    except _MALFORMED:
         raise errors.no_content() from None
     metadata = fields.get("metadata", fields.get("userMetadata"))
     if not names.is_header_value(cache_seconds):
@@ -142,6 +145,6 @@ async def _all_of_part(part: BodyPartReader, reader: MultipartReader) -> AsyncIt
             if not isinstance(after, BodyPartReader):
                 return
             await _field(after)
-    except (ValueError, AssertionError, RuntimeError):
+    except _MALFORMED:
         raise errors.no_content("The form is malformed or incomplete") from None
     raise errors.no_content("The form has too many fields")

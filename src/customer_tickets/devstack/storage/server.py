@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from urllib.parse import unquote_to_bytes
 
+import aiohttp
 import psycopg
 from aiohttp import web
 
@@ -58,13 +59,16 @@ class Server:
             return _refused(errors.invalid_request("body must be valid Unicode"))
         except web.HTTPRequestEntityTooLarge:
             return _refused(errors.too_large("body"))
-        except ConnectionError:
+        except (ConnectionError, aiohttp.ClientPayloadError):
             # The client is gone, and the answer goes nowhere.
-            raise
+            return _refused(errors.no_content("The request was aborted"))
         except OSError as error:
             _log.error("a file cannot be used: %s", errno.errorcode.get(error.errno or 0))
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             return _refused(errors.no_room() if full else errors.internal())
+        except Exception as error:  # noqa: BLE001 - any bug is answered in JSON as well
+            _log.error("a request failed: %s", type(error).__name__)
+            return _refused(errors.internal())
 
     async def health(self, request: web.Request) -> web.Response:
         """200 when requests can be served."""
@@ -167,6 +171,6 @@ def make_app(project: Project) -> web.Application:
 
     app = web.Application(client_max_size=_MAX_BODY)
     app.router.add_get("/health", server.health)
-    app.router.add_route("*", "/{path:.*}", server.handle)
+    app.router.add_route("*", "/{path:(?s:.*)}", server.handle)
     app.cleanup_ctx.append(background)
     return app

@@ -39,15 +39,17 @@ def sign(
 def verify(token: str, purpose: Purpose, place: str, secret: str, *, now: float) -> Opened:
     """Check signature, age, purpose and place; or raise InvalidJWT or InvalidSignature."""
     claims = _signed_claims(token, secret)
-    expires = claims.get("exp")
-    if not isinstance(expires, int) or expires <= now:
+    expires: object = claims.get("exp")
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or expires <= now:
         raise errors.invalid_jwt('"exp" claim timestamp check failed')
     if claims.get("scope") != purpose:
         raise errors.invalid_signature(f"Token is not scoped for {purpose}")
     if claims.get("url") != place:
         raise errors.invalid_signature()
     owner = claims.get("owner")
-    return Opened(expires, owner if isinstance(owner, str) else None, claims.get("upsert") is True)
+    return Opened(
+        int(expires), owner if isinstance(owner, str) else None, claims.get("upsert") is True
+    )
 
 
 def _signed_claims(token: str, secret: str) -> dict[str, Any]:
