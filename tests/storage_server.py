@@ -138,7 +138,7 @@ def storage_database(server: Postgres, name: str) -> str:
 
 
 @contextmanager
-def serving(dsn: str, folder: Path, *options: str) -> Iterator[Storage]:
+def serving(dsn: str, folder: Path, *options: str, wait: float = 30) -> Iterator[Storage]:
     """A server of this folder and database, as the stack starts it."""
     port = free_port()
     command = [sys.executable, "-P", bare.__file__, "customer_tickets.devstack.storage"]
@@ -152,7 +152,7 @@ def serving(dsn: str, folder: Path, *options: str) -> Iterator[Storage]:
         environment={"STORAGE_TEST_SECRET": SECRET},
     )
     try:
-        child.start()
+        child.start(wait)
         yield Storage(child, port, folder, dsn)
     finally:
         child.stop()
