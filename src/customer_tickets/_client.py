@@ -18,6 +18,8 @@ from ._keys import checked_key, checked_url
 from ._live.line import Line
 from ._models import (
     Counts,
+    Credentials,
+    NewAccount,
     NewTicket,
     Organization,
     Priority,
@@ -110,10 +112,12 @@ class AsyncCustomerTickets:
         """Make an account and sign in to it.
 
         Raises:
+            InvalidInput: a field is empty or no text; no request was made.
             SignUpFailed: taken, too weak a password, sign-up is off, or the e-mail address must
                 be confirmed first.
         """
-        user = await self._session.sign_up(email, password, display_name)
+        account = checked(NewAccount, email=email, password=password, display_name=display_name)
+        user = await self._session.sign_up(account.email, account.password, account.display_name)
         await self._forget_user()
         return user
 
@@ -121,9 +125,11 @@ class AsyncCustomerTickets:
         """Sign in with e-mail and password.
 
         Raises:
+            InvalidInput: a field is empty or no text; no request was made.
             SignInFailed: wrong, not confirmed, or banned.
         """
-        user = await self._session.sign_in(email, password)
+        checked_in = checked(Credentials, email=email, password=password)
+        user = await self._session.sign_in(checked_in.email, checked_in.password)
         await self._forget_user()
         return user
 

@@ -116,6 +116,10 @@ class InvalidInput(CustomerTicketsError):
             request_id=request_id,
         )
 
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[object, ...], dict[str, object]]:
+        # An exception is copied and pickled by its arguments, of which the message is none here.
+        return type(self), (self.fields,), self.__dict__
+
 
 class NotFound(CustomerTicketsError):
     """It does not exist, or it is not yours; the two cannot be told apart."""

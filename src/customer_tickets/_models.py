@@ -195,7 +195,7 @@ class NewMessage(Frozen):
 
     id: UUID
     body: Annotated[StrictStr, AfterValidator(_not_blank), Field(max_length=20_000)]
-    reply_to: UUID | None
+    reply_to: Annotated[UUID | None, BeforeValidator(lambda of: getattr(of, "id", of))]
 
 
 class TicketChange(Frozen):
@@ -205,6 +205,25 @@ class TicketChange(Frozen):
     subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
     description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)] | None
     priority: Priority | None
+
+
+class Credentials(Frozen):
+    """What signing in needs."""
+
+    email: Annotated[StrictStr, AfterValidator(_stripped)]
+    password: Annotated[StrictStr, AfterValidator(_not_blank)]
+
+
+class NewAccount(Credentials):
+    """What signing up needs."""
+
+    display_name: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
+
+
+class Reopening(Frozen):
+    """The key of a reopening."""
+
+    request_id: UUID
 
 
 class Closing(Frozen):
@@ -246,6 +265,10 @@ def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
         return f"must be one of {context['expected']}"
     if kind in {"uuid_parsing", "uuid_type"}:
         return "must be an id (UUID) or an object that has one"
+    if kind == "greater_than":
+        return f"must be more than {context['gt']:g}"
+    if kind in {"int_type", "int_parsing", "float_type", "float_parsing", "finite_number"}:
+        return "must be a number"
     if kind == "greater_than_equal":
         return f"must be at least {context['ge']}"
     if kind == "less_than_equal":

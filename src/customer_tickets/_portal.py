@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -80,6 +80,8 @@ class _Loop:
         future: Future[_T] = inner.start_task_soon(function)
         try:
             return future.result()
+        except CancelledError:
+            raise ClientClosed("This client was closed meanwhile.") from None
         except BaseException:
             future.cancel()
             raise

@@ -162,7 +162,7 @@ class TicketThread:
         return self._portal.run(self._async.older_history, size)
 
     def send(
-        self, text: str, *, reply_to: Message | None = None, id: UUID | None = None
+        self, text: str, *, reply_to: Message | UUID | None = None, id: UUID | None = None
     ) -> Message:
         """Send a message (Markdown, 1 to 20,000 characters) and return it as it was stored.
 
@@ -306,6 +306,7 @@ class CustomerTickets:
         """Make an account and sign in to it.
 
         Raises:
+            InvalidInput: a field is empty or no text; no request was made.
             SignUpFailed: taken, too weak a password, sign-up is off, or the e-mail address must
                 be confirmed first.
         """
@@ -315,6 +316,7 @@ class CustomerTickets:
         """Sign in with e-mail and password.
 
         Raises:
+            InvalidInput: a field is empty or no text; no request was made.
             SignInFailed: wrong, not confirmed, or banned.
         """
         return self._portal.run(self._async.sign_in, email, password)

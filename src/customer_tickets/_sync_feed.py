@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -68,8 +69,14 @@ class TicketFeed:
 
         A timeout or Ctrl-C loses nothing: the event is there at the next call.
         """
-        with self._lock:
+        began = time.monotonic()
+        if not self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            return None  # another thread waits for the next event, and has it when it comes
+        try:
+            left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
             # The event leaves the feed in this thread, after the loop has let go of it: Ctrl-C in
             # between finds it still there.
-            self._portal.run(self._async.ready, timeout)
+            self._portal.run(self._async.ready, left)
             return self._async.take()
+        finally:
+            self._lock.release()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from ._connection import Connection
 from ._errors import CustomerTicketsError, FieldError, InvalidInput
@@ -17,12 +17,14 @@ from ._live.feed import AsyncTicketFeed
 from ._live.line import Line
 from ._models import (
     Closing,
+    Frozen,
     Message,
     NewMessage,
     Organization,
     Permissions,
     Priority,
     PublicMessages,
+    Reopening,
     Ticket,
     TicketChange,
     checked,
@@ -42,14 +44,10 @@ def _check_size(size: int) -> None:
         raise InvalidInput([FieldError("size", "must be 1 to 500")])
 
 
-def _check_feed(**values: float) -> None:
-    wrong = [
-        FieldError(name, "must not be negative" if name == "after" else "must be more than 0")
-        for name, value in values.items()
-        if value < 0 or (value == 0 and name != "after")
-    ]
-    if wrong:
-        raise InvalidInput(wrong)
+class _FeedOptions(Frozen):
+    after: Annotated[int, Field(ge=0, strict=True)]
+    check_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    poll_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Answer(BaseModel):
@@ -144,7 +142,7 @@ class AsyncTicketThread:
         return more
 
     async def send(
-        self, text: str, *, reply_to: Message | None = None, id: UUID | None = None
+        self, text: str, *, reply_to: Message | UUID | None = None, id: UUID | None = None
     ) -> Message:
         """Send a message (Markdown, 1 to 20,000 characters) and return it as it was stored.
 
@@ -160,7 +158,7 @@ class AsyncTicketThread:
             NewMessage,
             id=id if id is not None else uuid4(),
             body=text,
-            reply_to=reply_to.id if reply_to is not None else None,
+            reply_to=reply_to,
         )
         sent, written = await messages.send(self._connection, self.ticket.id, message)
         await self._take(written)
@@ -212,7 +210,10 @@ class AsyncTicketThread:
             Offline: no answer came; repeat with the error's `write_id` as `request_id`.
         """
         key = request_id if request_id is not None else uuid4()
-        return await self._take(await messages.reopen(self._connection, self.ticket.id, key))
+        reopening = checked(Reopening, request_id=key)
+        return await self._take(
+            await messages.reopen(self._connection, self.ticket.id, reopening.request_id)
+        )
 
     async def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
@@ -238,14 +239,14 @@ class AsyncTicketThread:
             InvalidInput: a negative number, or an interval that is not positive.
         """
         start = self._view.read_to if after is None else after
-        _check_feed(after=start, check_every=check_every, poll_every=poll_every)
+        options = checked(_FeedOptions, after=start, check_every=check_every, poll_every=poll_every)
         return AsyncTicketFeed(
             self.ticket.id,
-            start,
+            options.after,
             line=self._line,
             fetch=self._fetch,
-            check_every=check_every,
-            poll_every=poll_every,
+            check_every=options.check_every,
+            poll_every=options.poll_every,
         )
 
     async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:

@@ -147,7 +147,8 @@ def _own(code: str, body: dict[str, Any], where: dict[str, Any]) -> CustomerTick
     hint = body.get("hint")
     if code == "TK001":
         return InvalidInput(_fields(body.get("details")), **where)
-    error = OWN_CODES[code](str(body.get("message")), hint=hint, **where)
+    message = str(body.get("message") or "The server refused it.")
+    error = OWN_CODES[code](message, hint=hint, **where)
     if isinstance(error, ReopenWindowOver):
         with suppress(TypeError, ValueError):
             error.ended_at = datetime.fromisoformat(str(body.get("details")))
@@ -189,6 +190,8 @@ def from_auth(error: auth.AuthError, *, signing_up: bool = False) -> CustomerTic
             return _limited(response, where)
     if isinstance(error, auth.AuthRetryableError) or (status is not None and status >= 500):
         return Unavailable("The server cannot sign anybody in right now.", **where)
+    if status == 401 and code is None:
+        return UnexpectedAnswer("The server did not accept the project's key.", **where)
     if code in _SESSION_OVER or isinstance(error, auth.AuthSessionMissingError):
         return SignInRequired("The session has ended.", hint="Sign in again.", **where)
     unreadable = isinstance(error, auth.AuthUnknownError)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from customer_tickets import ClientClosed, CustomerTickets, FeedStopped, TicketThread
+from customer_tickets import ClientClosed, CustomerTickets, FeedStopped, Offline, TicketThread
 from customer_tickets.devstack import LocalStack
 from fix_stack import People
+from tcp_proxy import TcpProxy
 
 
 def run(stack: LocalStack, people: People, program: str) -> "subprocess.CompletedProcess[str]":
@@ -193,6 +194,58 @@ def test_a_feed_that_is_closed_by_another_thread_ends(stack: LocalStack, people:
         with thread.live() as events:
             threading.Timer(0.3, events.close).start()
             assert list(events) == []
+
+
+def test_a_client_that_is_closed_under_a_call_says_so(
+    stack: LocalStack, people: People, proxy: TcpProxy
+) -> None:
+    tickets = CustomerTickets(proxy.url, stack.publishable_key)
+    tickets.sign_in(people.ana.email, people.ana.password)
+    proxy.half_open()
+    threading.Timer(0.3, tickets.close).start()
+    with pytest.raises((ClientClosed, Offline)):
+        tickets.counts()
+
+
+def test_a_wait_is_as_long_as_was_said_also_while_another_thread_waits(
+    stack: LocalStack, people: People
+) -> None:
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in(people.ana.email, people.ana.password)
+        thread = tickets.thread(tickets.create(organization=people.organization_id, subject="x"))
+        with thread.live() as events:
+            waiting = threading.Thread(target=events.next, args=[2])
+            waiting.start()
+            time.sleep(0.1)
+            began = time.monotonic()
+            assert events.next(timeout=0.3) is None
+            assert time.monotonic() - began < 1.5
+            waiting.join()
+
+
+def test_clients_in_cycles_that_are_dropped_by_the_collector_hang_nothing(
+    stack: LocalStack, people: People
+) -> None:
+    program = f"""
+    from customer_tickets import CustomerTickets, CustomerTicketsError
+    for _ in range(25):
+        tickets = CustomerTickets({stack.url!r}, {stack.publishable_key!r}, timeout=5)
+        tickets.me = tickets
+        try:
+            tickets.counts()
+        except CustomerTicketsError as error:
+            tickets.error = error
+        del tickets
+    print("done")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("done\n", "")
 
 
 def test_a_client_that_cannot_start_its_loop_says_so() -> None:

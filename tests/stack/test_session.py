@@ -12,6 +12,7 @@ import pytest
 from customer_tickets import (
     AsyncCustomerTickets,
     ClientClosed,
+    InvalidInput,
     Offline,
     SignInFailed,
     SignInRequired,
@@ -67,12 +68,34 @@ async def test_a_wrong_password_is_said_in_words_without_the_address(
         await got(client.counts())
 
 
-@pytest.mark.parametrize(("email", "password"), [("", "x"), ("x", ""), ("not an address", "x")])
-async def test_what_cannot_sign_in_is_one_typed_error(
-    opener: Opener, email: str, password: str
-) -> None:
+async def test_what_is_no_address_cannot_sign_in(opener: Opener) -> None:
     with pytest.raises(SignInFailed):
-        await got((await opener()).sign_in(email, password))
+        await got((await opener()).sign_in("not an address", "x"))
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "field"),
+    [
+        ("", "x", "email"),
+        ("x", "", "password"),
+        ("x", "pass\ud800", "password"),
+        (b"x", "x", "email"),
+        ("x", 5, "password"),
+    ],
+)
+async def test_what_is_no_text_is_refused_before_any_request(
+    opener: Opener, caplog: pytest.LogCaptureFixture, email: str, password: str, field: str
+) -> None:
+    client = await opener()
+    caplog.set_level(logging.INFO, "httpx")
+    for call in (client.sign_in, client.sign_up):
+        with pytest.raises(InvalidInput) as caught:
+            await got(call(email, password))
+        assert [wrong.field for wrong in caught.value.fields] == [field]
+        assert caught.value.__context__ is None
+    with pytest.raises(InvalidInput, match="display_name"):
+        await got(client.sign_up("x", "y", display_name="\x00"))
+    assert caplog.records == []
 
 
 async def test_a_weak_password_is_refused(opener: Opener) -> None:
@@ -185,7 +208,10 @@ async def test_a_refresh_under_way_does_not_overwrite_a_later_sign_in(
 
 
 async def test_while_the_token_is_good_trouble_of_auth_costs_nothing(
-    client: AsyncCustomerTickets, stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+    client: AsyncCustomerTickets,
+    stack: LocalStack,
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = time.time
     monkeypatch.setattr("customer_tickets._session.time.time", lambda: real() + 3570)

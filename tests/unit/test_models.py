@@ -1,5 +1,7 @@
 """Input is checked whole, before any request; what is shown names no person."""
 
+import copy
+import pickle
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -67,6 +69,15 @@ def test_any_text_is_either_refused_or_kept_to_the_letter(text: str) -> None:
         assert not text.strip()
     else:
         assert message.body == text
+
+
+def test_an_error_with_fields_can_be_pickled_and_copied() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        checked(NewMessage, id=uuid4(), body="", reply_to=None)
+    error = caught.value
+    error.write_id = uuid4()
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (str(twin), twin.fields, twin.write_id) == (str(error), error.fields, error.write_id)
 
 
 def test_reprs_hold_no_text_and_no_name() -> None:
