@@ -15,8 +15,8 @@ $$;
 grant supabase_storage_admin to postgres;
 
 create schema storage;
-grant usage on schema storage to postgres, anon, authenticated, service_role;
-grant all on schema storage to supabase_storage_admin;
+grant usage on schema storage
+  to postgres, anon, authenticated, service_role, supabase_storage_admin;
 
 create type storage.buckettype as enum ('STANDARD', 'ANALYTICS', 'VECTOR');
 

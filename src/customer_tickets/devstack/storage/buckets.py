@@ -2,6 +2,7 @@
 
 from aiohttp import web
 from psycopg import sql
+from psycopg.errors import UniqueViolation
 
 from customer_tickets.devstack.storage import catalog, errors, names, rows
 from customer_tickets.devstack.storage.asked import Body
@@ -63,11 +64,14 @@ class Buckets:
             *(limits.get("file_size_limit"), limits.get("allowed_mime_types")),
         ]
         async with self._project.database.acting(call.scope) as connection:
-            await connection.execute(
-                "insert into storage.buckets (id, name, owner, owner_id, public, file_size_limit,"
-                " allowed_mime_types) values (%s, %s, %s, %s, %s, %s, %s)",
-                values,
-            )
+            try:
+                await connection.execute(
+                    "insert into storage.buckets (id, name, owner, owner_id, public,"
+                    " file_size_limit, allowed_mime_types) values (%s, %s, %s, %s, %s, %s, %s)",
+                    values,
+                )
+            except UniqueViolation:
+                raise errors.duplicate("BucketAlreadyExists") from None
         return web.json_response({"name": name})
 
     async def _update(self, call: Call) -> web.Response:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -12,6 +13,8 @@ from customer_tickets.devstack.storage.database import Connection
 
 __all__ = ["NewObject", "delete_objects", "find_bucket", "find_object", "insert", "upsert"]
 
+# Names the lock that commits share and the sweep of orphans takes alone.
+_COMMITS = 7_309_420_717
 _INSERT = """
     insert into storage.objects
       (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
@@ -72,8 +75,11 @@ async def find_object(connection: Connection, bucket: str, key: str) -> DictRow:
 
 
 async def insert(connection: Connection, new: NewObject) -> None:
-    """Write a row that is new; needs no right to see it."""
-    await connection.execute(_INSERT, new.values())
+    """Write a row that is new; needs no right to see it. Raises Duplicate."""
+    try:
+        await connection.execute(_INSERT, new.values())
+    except UniqueViolation:
+        raise errors.duplicate("KeyAlreadyExists") from None
 
 
 async def upsert(connection: Connection, new: NewObject) -> DictRow:
@@ -94,6 +100,18 @@ async def upsert(connection: Connection, new: NewObject) -> DictRow:
     row = await written.fetchone()
     assert row is not None
     return row
+
+
+async def enter_commit(connection: Connection) -> None:
+    """Say that a file gets its row in this transaction."""
+    await connection.execute(f"select pg_advisory_xact_lock_shared({_COMMITS})".encode())
+
+
+async def all_versions(connection: Connection) -> set[str | None]:
+    """The versions of all rows, those included that a killed server was just committing."""
+    await connection.execute(f"select pg_advisory_xact_lock({_COMMITS})".encode())
+    found = await connection.execute("select version from storage.objects")
+    return {row["version"] async for row in found}
 
 
 async def locked_version(connection: Connection, bucket: str, key: str) -> str | None:

@@ -16,7 +16,8 @@ __all__ = ["Connection", "Database"]
 Connection = psycopg.AsyncConnection[DictRow]
 
 _CONNECTIONS = 10
-_STATEMENT_TIMEOUT_MS = 15_000
+# A policy that never ends must not hold a connection for ever; the rest is as on hosted projects.
+_OPTIONS = "-c TimeZone=UTC -c statement_timeout=15s -c search_path=storage,public,extensions"
 # One round trip. No row, and nothing set, when the API may not take on that role.
 _BECOME = f"""
     select set_config('request.jwt.claims', %s, true),
@@ -81,13 +82,16 @@ class Database:
                     raise
 
     async def _put_back(self, connection: Connection) -> None:
+        # Closing rolls back as well, whatever state it is in.
         try:
             await connection.rollback()
-        except (psycopg.Error, asyncio.CancelledError):
-            # Closing rolls back as well, whatever state it is in.
+        except psycopg.Error:
+            await connection.close()
+        except BaseException:
             await connection.close()
             raise
-        self._idle.append(connection)
+        else:
+            self._idle.append(connection)
 
     async def _connect(self) -> Connection:
         return await psycopg.AsyncConnection[DictRow].connect(
@@ -95,7 +99,7 @@ class Database:
             row_factory=dict_row,
             connect_timeout=5,
             application_name="storage",
-            options=f"-c TimeZone=UTC -c statement_timeout={_STATEMENT_TIMEOUT_MS}",
+            options=_OPTIONS,
         )
 
 

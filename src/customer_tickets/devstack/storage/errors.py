@@ -68,7 +68,7 @@ def access_denied(message: str) -> StorageError:
     return StorageError(403, "AccessDenied", message, error="Unauthorized")
 
 
-def duplicate(code: str = "KeyAlreadyExists") -> StorageError:
+def duplicate(code: str) -> StorageError:
     """Something of that name exists."""
     return StorageError(409, code, "The resource already exists", error="Duplicate")
 

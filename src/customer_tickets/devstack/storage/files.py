@@ -110,7 +110,7 @@ class Files:
             with contextlib.suppress(FileNotFoundError):
                 self._path(version).unlink()
 
-    def remove_all_but(self, kept: Collection[str], of: Collection[str]) -> int:
+    def remove_all_but(self, kept: Collection[str | None], of: Collection[str]) -> int:
         """Remove those of the versions that are not kept, and return how many that were."""
         orphans = [version for version in of if version not in kept]
         self.remove(orphans)

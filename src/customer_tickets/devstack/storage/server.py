@@ -11,7 +11,7 @@ import aiohttp
 import psycopg
 from aiohttp import web
 
-from customer_tickets.devstack.storage import errors
+from customer_tickets.devstack.storage import catalog, errors
 from customer_tickets.devstack.storage.buckets import Buckets
 from customer_tickets.devstack.storage.caller import ANON, SERVICE, Caller, Scope, caller_of
 from customer_tickets.devstack.storage.downloads import Downloads
@@ -83,8 +83,7 @@ class Server:
         while not self.swept:
             try:
                 async with self._project.database.acting(scope) as connection:
-                    found = await connection.execute("select version from storage.objects")
-                    kept = {row["version"] async for row in found}
+                    kept = await catalog.all_versions(connection)
             except psycopg.Error:
                 await asyncio.sleep(_SWEEP_AGAIN)
                 continue

@@ -121,6 +121,7 @@ async def commit(project: Project, call: Call, new: NewObject, *, upsert: bool) 
     replaced = None
     try:
         async with project.database.acting(call.service) as connection:
+            await catalog.enter_commit(connection)
             if upsert:
                 replaced = await catalog.locked_version(connection, new.bucket, new.key)
                 row = await catalog.upsert(connection, new)
