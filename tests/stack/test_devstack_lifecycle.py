@@ -155,6 +155,55 @@ def test_data_users_and_keys_are_kept(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_reset_folder_keeps_its_keys_and_nothing_else(folder: Path) -> None:
+    with LocalStack.start(data=folder) as first:
+        first.create_user("ana@example.com", "secret123")
+        headers = {"apikey": first.secret_key}
+        bucket = {"id": "b", "name": "b"}
+        httpx.post(f"{first.url}/storage/v1/bucket", headers=headers, json=bucket)
+        httpx.post(f"{first.url}/storage/v1/object/b/file", headers=headers, content=b"x")
+    assert any((folder / "storage").iterdir())
+    with LocalStack.start(data=folder, reset=True) as second:
+        assert second.secret_key == first.secret_key
+        with psycopg.connect(second.database_url) as connection:
+            assert connection.execute("select count(*) from auth.users").fetchone() == (0,)
+        assert httpx.get(f"{second.url}/storage/v1/bucket", headers=headers).json() == []
+
+
+def test_a_folder_of_somebody_else_is_not_reset(folder: Path) -> None:
+    (folder / "postgres").mkdir(parents=True)
+    (folder / "postgres" / "thesis.txt").touch()
+    with pytest.raises(StackError, match="no folder of a local stack"):
+        LocalStack.start(data=folder, reset=True)
+    assert (folder / "postgres" / "thesis.txt").exists()
+    with command("--reset") as process:
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "--reset needs --data" in output
+
+
+@pytest.fixture
+def small_disk(temporary: Path) -> Iterator[Path]:
+    """A file system of 20 MB, too small for a Postgres."""
+    place = temporary / "small"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=20m,mode=755", "tmpfs"]
+    if subprocess.run(["mount", *options, str(place)], capture_output=True, check=False).returncode:
+        pytest.skip("only root, and not in every container, may mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_is_said_in_words(small_disk: Path) -> None:
+    before = descendants(os.getpid())
+    for folder in ("a", "b"):
+        with pytest.raises(StackError, match=r"No space left on device|free disk space"):
+            LocalStack.start(data=small_disk / folder)
+    assert not alive(descendants(os.getpid()) - before)
+
+
+@pytest.mark.slow
 def test_a_seeded_stack_has_people_to_sign_in_as() -> None:
     with LocalStack.start(seed=True) as stack:
         answer = httpx.post(
@@ -309,6 +358,19 @@ def test_the_command_interrupted_while_starting_leaves_nothing(delay: float) -> 
         time.sleep(delay)
         children = descendants(process.pid)
         process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    assert "Traceback" not in output
+    assert eventually(lambda: not alive(children))
+    assert not temporary_folders()
+
+
+def test_a_second_interrupt_does_not_stop_the_tidying_up() -> None:
+    with command() as process:
+        time.sleep(1.5)
+        children = descendants(process.pid)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(number)
+            time.sleep(0.02)
         output, _ = process.communicate(timeout=10)
     assert "Traceback" not in output
     assert eventually(lambda: not alive(children))

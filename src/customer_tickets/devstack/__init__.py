@@ -8,7 +8,6 @@ realtime server are written for this package, to the behaviour of hosted project
 """
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,7 @@ from customer_tickets import migrate
 from customer_tickets.devstack import people
 from customer_tickets.devstack.faults import Faults
 from customer_tickets.devstack.folder import StackFolder
-from customer_tickets.devstack.keys import Keys
+from customer_tickets.devstack.keys import Keys, user_claims
 from customer_tickets.devstack.npm import npm_parts
 from customer_tickets.devstack.parts import Parts
 from customer_tickets.devstack.people import Mail
@@ -65,6 +64,7 @@ class LocalStack:
         data: Path | None = None,
         port: int | None = None,
         seed: bool = False,
+        reset: bool = False,
         profile: Literal["fast", "faithful"] = "fast",
         faults: bool = False,
         progress: Callable[[str], None] | None = None,
@@ -75,6 +75,7 @@ class LocalStack:
             data: a folder whose data, users and keys are kept; a temporary one when None.
             port: the stack's one port on the loopback address; a free one when None.
             seed: fill a new database with organizations, people and tickets.
+            reset: throw the folder's data, users and files away first; the keys stay.
             profile: whether the realtime server has hosted projects' delays and limits
                 ("faithful") or none ("fast").
             faults: have fault switches (`stack.faults`): things go wrong when asked to.
@@ -83,10 +84,28 @@ class LocalStack:
         Raises:
             StackError: a part cannot be had; the text says which, why and what to do.
         """
-        say = progress or _log.debug
+        try:
+            return cls._started(data, port, seed, reset, profile, faults, progress or _log.debug)
+        except OSError as error:
+            what = f" ({error.filename})" if error.filename else ""
+            raise StackError(f"The local stack cannot start: {error.strerror}{what}.") from error
+
+    @classmethod
+    def _started(
+        cls,
+        data: Path | None,
+        port: int | None,
+        seed: bool,
+        reset: bool,
+        profile: str,
+        faults: bool,
+        say: Callable[[str], None],
+    ) -> Self:
         with ExitStack() as cleanup:
             folder = StackFolder.kept(data) if data is not None else StackFolder.fresh()
             cleanup.callback(folder.release)
+            if reset:
+                folder.reset()
             keys = folder.keys()
             ports = Ports.found(port)
             cleanup.callback(ports.release)
@@ -100,7 +119,7 @@ class LocalStack:
                 stack._faults = Faults(stack.url, keys.control)
             say("Starting PostgREST, auth, storage, realtime and the gateway ...")
             stack._start_parts(parts, profile, cleanup)
-            stack._migrate(seed=seed)
+            _fill(postgres, seed=seed)
             stack.rest.spawn()
             for child in stack._children():
                 child.wait_healthy()
@@ -199,24 +218,8 @@ class LocalStack:
             lifetime: seconds until it expires; negative for one that has.
             email: what the claim `email` says.
         """
-        now = int(time.time())
-        return self._keys.sign(
-            {
-                "iss": f"{self.url}/auth/v1",
-                "sub": str(user_id),
-                "aud": "authenticated",
-                "role": "authenticated",
-                "email": email or "",
-                "phone": "",
-                "iat": now,
-                "exp": int(now + lifetime),
-                "app_metadata": {"provider": "email", "providers": ["email"]},
-                "user_metadata": {},
-                "is_anonymous": False,
-                "aal": "aal1",
-                "amr": [{"method": "password", "timestamp": now}],
-            }
-        )
+        claims = user_claims(f"{self.url}/auth/v1", str(user_id), email or "", lifetime)
+        return self._keys.sign(claims)
 
     def create_user(self, email: str, password: str, *, display_name: str | None = None) -> UUID:
         """Make a user who can sign in, straight in the database; triggers fire as at a sign-up."""
@@ -255,13 +258,6 @@ class LocalStack:
         for child in reversed(self._children()):
             child.stop()
 
-    def _migrate(self, *, seed: bool) -> None:
-        with psycopg.connect(self.database_url) as connection:
-            fresh = bool(migrate.apply(connection))
-            connection.commit()
-            if seed and fresh:
-                connection.execute(migrate.seed().encode())
-
     def _supervise(self, say: Callable[[str], None], cleanup: ExitStack) -> None:
         def report(words: str) -> None:
             self.reports.append(words)
@@ -270,3 +266,16 @@ class LocalStack:
 
         supervisor = Supervisor([self.postgres.child, *self._children()], report)
         cleanup.callback(supervisor.stop)
+
+
+def _fill(postgres: Postgres, *, seed: bool) -> None:
+    """Apply the migrations that the database lacks; a new one gets the seed, if wanted."""
+    try:
+        with psycopg.connect(postgres.dsn()) as connection:
+            fresh = bool(migrate.apply(connection))
+            connection.commit()
+            if seed and fresh:
+                connection.execute(migrate.seed().encode())
+    except psycopg.Error as error:
+        words = str(error).strip() + postgres.child.last_words()
+        raise StackError(f"The local stack's database cannot be used: {words}") from error

@@ -16,6 +16,8 @@ from customer_tickets.devstack.process import is_free
 _USUAL_PORT = 54321
 _SEED_PASSWORD = "secret123"  # noqa: S105 - of the people in seed.sql, on this machine only
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 _BANNER = """\
 A local Supabase for development. Real: Postgres, PostgREST, Supabase's auth implementation for
 Node (@supabase/lite). Ours, to the behaviour of hosted projects: the gateway, storage and the
@@ -49,19 +51,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="faithful",
         help="whether realtime has hosted projects' delays and limits (default: faithful)",
     )
-    # Fault switches (`faults.Faults`). Not in --help before the page on the local stack tells of
-    # them: tests/docs holds the two together.
+    # Neither of these is in --help before the page on the local stack tells of it: tests/docs holds
+    # the two together. --reset throws the data of --data away, --faults gives `faults.Faults`.
+    parser.add_argument("--reset", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--faults", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM; returns the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in _ENDING:
+        # A program started with nohup ignores that its terminal is gone.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    if arguments.reset and arguments.data is None:
+        print("--reset needs --data: a temporary folder is always new.", file=sys.stderr)  # noqa: T201 - a command prints
+        return 2
     try:
         stack = LocalStack.start(
             data=arguments.data,
             port=arguments.port or _usual_port(),
             seed=arguments.seed,
+            reset=arguments.reset,
             profile=arguments.profile,
             faults=arguments.faults,
             progress=_say,
@@ -76,9 +86,6 @@ def run(arguments: argparse.Namespace) -> int:
         _say(_introduction(stack))
         threading.Event().wait()
     except KeyboardInterrupt:
-        # From here on a second Ctrl-C would only leave something behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _say("\nStopping ...")
     finally:
         stack.stop()
@@ -87,7 +94,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    # From here on a second Ctrl-C would only leave something behind. A function, not SIG_IGN, which
+    # a part that is being started would inherit.
+    for each in _ENDING:
+        signal.signal(each, _nothing)
     raise KeyboardInterrupt
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _usual_port() -> int | None:

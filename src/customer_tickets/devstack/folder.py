@@ -32,6 +32,11 @@ class StackFolder:
         """The folder of the Postgres server."""
         return self.path / "postgres"
 
+    @property
+    def storage(self) -> Path:
+        """The folder of the files that users have uploaded."""
+        return self.path / "storage"
+
     @classmethod
     def kept(cls, path: Path) -> Self:
         """Take a folder whose data stays; raises StackError when another stack runs on it."""
@@ -65,6 +70,20 @@ class StackFolder:
             aside.write_text(json.dumps(Keys.made_now().to_dict()))
             aside.replace(file)
         return Keys(**json.loads(file.read_text()))
+
+    def reset(self) -> None:
+        """Throw the data, the users and the files away; the keys stay.
+
+        Raises StackError for a folder that no stack has used: it is somebody else's.
+        """
+        used = (self.path / "keys.json").exists()
+        if not used and any(self.path.iterdir()):
+            raise StackError(
+                f"{self.path} is no folder of a local stack, so nothing in it was removed."
+            )
+        end_orphan(self.postgres / "data")
+        for part in (self.postgres, self.storage):
+            _remove(part)
 
     def release(self) -> None:
         """Let others use the folder; a temporary one is removed."""

@@ -59,6 +59,26 @@ class Keys:
         return None
 
 
+def user_claims(issuer: str, user_id: str, email: str, lifetime: float) -> dict[str, Any]:
+    """Return what the token of a user says who signed in with a password just now."""
+    now = int(time.time())
+    return {
+        "iss": issuer,
+        "sub": user_id,
+        "aud": "authenticated",
+        "role": "authenticated",
+        "email": email,
+        "phone": "",
+        "iat": now,
+        "exp": int(now + lifetime),
+        "app_metadata": {"provider": "email", "providers": ["email"]},
+        "user_metadata": {},
+        "is_anonymous": False,
+        "aal": "aal1",
+        "amr": [{"method": "password", "timestamp": now}],
+    }
+
+
 def authorization(sent: str | None, role_token: str) -> str:
     """Return the Authorization header for the parts behind the gateway.
 

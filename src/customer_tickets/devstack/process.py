@@ -182,9 +182,9 @@ class Child:
         while not self._healthy():
             if not self.running:
                 self.wanted = False
-                raise StackError(f"{self.name} {self.how_it_ended()}.{self._last_words()}")
+                raise StackError(f"{self.name} {self.how_it_ended()}.{self.last_words()}")
             if time.monotonic() > deadline:
-                words = self._last_words()
+                words = self.last_words()
                 self.stop()
                 raise StackError(f"{self.name} was not ready within {timeout:.0f} s.{words}")
             time.sleep(pause)
@@ -223,6 +223,14 @@ class Child:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended by itself with exit code {code}"
 
+    def last_words(self) -> str:
+        """Return the end of its log, each line on a line of its own; empty when there is none."""
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines()[-8:]
+        except OSError:
+            return ""
+        return "".join(f"\n  {line}" for line in lines)
+
     def _fork(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
@@ -236,10 +244,3 @@ class Child:
                 # Its own process group: Ctrl-C in a terminal reaches the parent alone.
                 process_group=0,
             )
-
-    def _last_words(self) -> str:
-        try:
-            lines = self.log.read_text(errors="replace").strip().splitlines()[-8:]
-        except OSError:
-            return ""
-        return "".join(f"\n  {line}" for line in lines)
