@@ -185,6 +185,40 @@ def test_metadata_written_by_sql_cannot_split_the_headers(
     assert refusal(answer) == (400, "400", "invalid_header_char")
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "null",
+        "{}",
+        '"text"',
+        "[1]",
+        '{"lastModified": "never", "eTag": 5, "mimetype": [], "size": "x"}',
+    ],
+)
+def test_rows_that_sql_has_written(
+    storage: Storage, ana: str, ana_http: httpx.Client, place: str, metadata: str
+) -> None:
+    bucket = place.partition("/")[0]
+    storage.run(
+        "update storage.objects set metadata = %s::jsonb, created_at = null, user_metadata = null,"
+        " owner = null, owner_id = null where bucket_id = %s",
+        [metadata, bucket],
+    )
+    storage.run(
+        "alter table storage.objects disable trigger update_objects_updated_at;"
+        f" update storage.objects set updated_at = null where bucket_id = '{bucket}';"
+        " alter table storage.objects enable trigger update_objects_updated_at"
+    )
+    assert ana_http.get(f"object/{place}").content == CONTENT
+    assert ana_http.head(f"object/{place}").status_code == 200
+    assert ana_http.get(f"object/info/{place}").json()["created_at"] is None
+    listed = ana_http.post(f"object/list/{bucket}", json={"prefix": "folder"}).json()
+    assert [row["name"] for row in listed] == ["x"]
+    body = {"bucketId": bucket, "sourceKey": "folder/x", "destinationKey": "y"}
+    assert ana_http.post("object/copy", json=body).status_code == 200
+    assert ana_http.get(f"object/{bucket}/y").content == CONTENT
+
+
 def test_a_download_may_be_broken_off(storage: Storage, ana: str, ana_http: httpx.Client) -> None:
     place = f"{storage.bucket(ana, *ALL)}/large"
     ana_http.post(f"object/{place}", content=b"x" * 20_000_000).raise_for_status()

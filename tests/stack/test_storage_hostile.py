@@ -140,18 +140,18 @@ def test_no_path_leads_to_a_file_of_the_machine(storage: Storage, ana: str, path
     assert not Path("/etc/passwd.x").exists()
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        *("/", "//", "/object", "/object/", "/object//", "/object//x", "/nothing", "/bucket//"),
-        *("/object/sign", "/render/image/public/a/b", "/upload/resumable", "/s3/a", "/%"),
-        *("/object/list", "/object/info", "*", "http://elsewhere/object", "/" + "a/" * 3000),
-    ],
-)
+PLACES_THAT_ARE_NONE = [
+    *("/", "//", "/object", "/object/", "/object//", "/object//x", "/nothing", "/bucket//"),
+    *("/object/sign", "/render/image/public/a/b", "/upload/resumable", "/s3/a", "/%"),
+    *("/object/list", "/object/info", "*", "http://elsewhere/object", "/" + "a/" * 3000),
+]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "OPTIONS", "TRACE"])
-def test_places_that_are_none(storage: Storage, method: str, target: str) -> None:
-    status, _ = raw(storage, method, target, b"{}", bearer=token(role="service_role"))
-    assert 400 <= status < 500
+def test_places_that_are_none(storage: Storage, method: str) -> None:
+    for target in PLACES_THAT_ARE_NONE:
+        status, _ = raw(storage, method, target, b"{}", bearer=token(role="service_role"))
+        assert 400 <= status < 500, target
 
 
 NOW = 2_000_000_000

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from aiohttp import web
 from psycopg.rows import DictRow
 
+from customer_tickets.devstack.realtime.frames import as_object
 from customer_tickets.devstack.storage import catalog, errors, names, ranges, rows, signing
 from customer_tickets.devstack.storage.caller import Scope
 from customer_tickets.devstack.storage.project import Call, Project, Route, Tail
@@ -117,8 +118,10 @@ async def _send(
     request: web.Request, file: BinaryIO, row: DictRow, expires: int | None
 ) -> web.StreamResponse:
     size = file.seek(0, 2)
-    headers = _headers(row["metadata"] or {}, expires)
-    if ranges.is_fresh(request.headers, headers["ETag"], row["updated_at"]):
+    metadata = _metadata(row)
+    modified = _modified(metadata)
+    headers = _headers(metadata, modified, expires)
+    if ranges.is_fresh(request.headers, headers["ETag"], modified):
         return web.Response(status=304, headers=headers)
     part = ranges.wanted_range(request.headers, headers["ETag"], size)
     wanted = part if part is not None else range(size)
@@ -140,7 +143,23 @@ async def _send(
     return answer
 
 
-def _headers(metadata: Mapping[str, object], expires: int | None) -> dict[str, str]:
+def _metadata(row: DictRow) -> Mapping[str, object]:
+    # SQL may have written anything there.
+    metadata = as_object(row["metadata"])
+    return metadata if metadata is not None else {}
+
+
+def _modified(metadata: Mapping[str, object]) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(metadata.get("lastModified")))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _headers(
+    metadata: Mapping[str, object], modified: datetime | None, expires: int | None
+) -> dict[str, str]:
     mimetype = str(metadata.get("mimetype") or "application/octet-stream")
     headers = {
         "Accept-Ranges": "bytes",
@@ -149,14 +168,13 @@ def _headers(metadata: Mapping[str, object], expires: int | None) -> dict[str, s
         "ETag": str(metadata.get("eTag", "")),
         "X-Robots-Tag": "none",
     }
-    if modified := metadata.get("lastModified"):
-        headers["Last-Modified"] = _http_date(datetime.fromisoformat(str(modified)))
+    if modified is not None:
+        headers["Last-Modified"] = _http_date(modified)
     if expires is not None:
         headers["Expires"] = _http_date(datetime.fromtimestamp(expires, UTC))
     elif cache_control := metadata.get("cacheControl"):
         headers["Cache-Control"] = str(cache_control)
     for name, value in headers.items():
-        # SQL may have written anything there.
         if not names.is_header_value(value):
             raise errors.invalid_header(name)
     return headers
@@ -174,15 +192,14 @@ def _disposition(name: str) -> str:
 
 
 def _info(row: DictRow) -> web.Response:
-    metadata: Mapping[str, object] = row["metadata"] or {}
-    shown = rows.shown(row, ["id", "name", "version", "bucket_id"])
+    metadata = _metadata(row)
+    shown = rows.shown(row, ["id", "name", "version", "bucket_id", "created_at"])
     shown |= {
         "size": metadata.get("size"),
         "content_type": metadata.get("mimetype"),
         "cache_control": metadata.get("cacheControl"),
         "etag": metadata.get("eTag"),
         "metadata": row["user_metadata"],
-        "last_modified": rows.moment(row["updated_at"]),
-        "created_at": rows.moment(row["created_at"]),
+        "last_modified": rows.shown(row, ["updated_at"])["updated_at"],
     }
     return web.json_response(shown)

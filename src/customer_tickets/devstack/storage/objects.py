@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from customer_tickets.devstack.realtime.frames import as_object
 from customer_tickets.devstack.storage import catalog, errors, names, rows, signing
 from customer_tickets.devstack.storage.asked import Body
 from customer_tickets.devstack.storage.catalog import NewObject
@@ -108,7 +109,7 @@ class Objects:
         source, target = _way(body)
         async with self._project.database.acting(call.scope) as connection:
             original = await catalog.find_object(connection, *source)
-        metadata: dict[str, object] = original["metadata"] or {}
+        metadata = as_object(original["metadata"]) or {}
         own = original["user_metadata"]
         if body.flag("copyMetadata") is False:
             own = user_metadata(call.request.headers.get("x-metadata"))
