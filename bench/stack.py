@@ -53,17 +53,32 @@ def megabytes(pids: set[int]) -> float:
     return total / 1024
 
 
-def shared_memory() -> set[tuple[str, ...]]:
-    """The segments of System V shared memory, and the files of POSIX's."""
+def segments(pids: set[int]) -> set[str]:
+    """The segments of System V shared memory that these processes have made."""
     lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-    segments = {tuple(line.split()[:2]) for line in lines}
-    return segments | {(path.name,) for path in Path("/dev/shm").iterdir()}
+    return {line.split()[1] for line in lines if int(line.split()[4]) in pids}
 
 
-def left_behind(pids: set[int], ports: list[int], folder: Path, kept: Path) -> list[str]:
+def mapped(pids: set[int]) -> set[Path]:
+    """The files of POSIX shared memory that these processes use."""
+    found: set[Path] = set()
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        except OSError:
+            continue
+        found |= {Path(line[line.index("/") :]) for line in lines if "/dev/shm/" in line}
+    return found
+
+
+def left_behind(
+    pids: set[int], ports: list[int], shared: set[Path], folder: Path, kept: Path
+) -> list[str]:
     """What a stopped stack has left, in words."""
     left = [f"process {pid}" for pid in pids if Path(f"/proc/{pid}").exists()]
     left += [f"port {port}" for port in ports if accepts_connections(port)]
+    left += [f"shared memory {segment}" for segment in segments(pids)]
+    left += [f"shared memory {path}" for path in shared if path.exists()]
     return left + [f"file {path}" for path in folder.iterdir() if path != kept]
 
 
@@ -86,7 +101,6 @@ def main() -> int:
     times: dict[str, list[float]] = {"cold start": [], "warm start": [], "stop": [], "memory": []}
     memory: dict[str, float] = {}
     left: list[str] = []
-    before = shared_memory()
     LocalStack.start(data=kept).stop()
     for turn in range(arguments.starts):
         kind, data = ("cold start", None) if turn % 2 == 0 else ("warm start", kept)
@@ -97,11 +111,12 @@ def main() -> int:
         memory = {name: megabytes(group) for name, group in pids.items()}
         times["memory"].append(sum(memory.values()))
         ports = [stack.port, stack.rest_port, stack.auth_port, stack.postgres.port]
+        everyone = set[int]().union(*pids.values())
+        shared = mapped(everyone)
         started = time.perf_counter()
         stack.stop()
         times["stop"].append(time.perf_counter() - started)
-        left += left_behind(set[int]().union(*pids.values()), ports, folder, kept)
-    left += [f"shared memory {segment}" for segment in shared_memory() - before]
+        left += left_behind(everyone, ports, shared, folder, kept)
     shutil.rmtree(folder)
     print(f"{'':<12} {'median':>8} {'most':>8}")
     for name, values in times.items():

@@ -3,12 +3,16 @@
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
-from customer_tickets import migrate
+from customer_tickets import CustomerTickets, MessageAdded, migrate
+from customer_tickets.devstack import LocalStack
 from customer_tickets.devstack.npm import npm_parts
 from customer_tickets.devstack.postgres import TEMPLATE, Postgres
 
@@ -84,3 +88,83 @@ def test_db_push_applies_the_migrations(
             assert migrate.apply(connection) == []
     finally:
         postgres_server.drop_database("pushed")
+
+
+@pytest.fixture
+def reset_stack() -> Iterator[LocalStack]:
+    """A stack of its own: a reset would pull the ground from under other tests."""
+    with LocalStack.start() as stack:
+        yield stack
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_db_reset_leaves_a_stack_that_works(
+    cli: Path, project: Path, reset_stack: LocalStack
+) -> None:
+    stack = reset_stack
+    (project / "supabase" / "seed.sql").write_text((ROOT / "supabase" / "seed.sql").read_text())
+    stranger = stack.create_user("stranger@example.com", "secret123")
+    versions = [one.version for one in migrate.migrations()]
+    done = supabase(cli, project, "db", "reset", "--yes", database=stack.database_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(stack.database_url) as connection:
+        applied = "select version from supabase_migrations.schema_migrations order by 1"
+        assert [row[0] for row in connection.execute(applied)] == versions
+        gone = connection.execute("select from auth.users where id = %s", [stranger])
+        assert gone.fetchone() is None
+    # PostgREST reads the new schema by itself, a moment later; the library tries again.
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in("ana@example.com", "secret123")
+        ticket = next(one for one in tickets.all() if one.status == "open")
+        # Asked for so seldom, the table will not tell: only a broadcast can.
+        with tickets.thread(ticket).live(check_every=600) as feed:
+            while feed.state != "live":
+                feed.next(timeout=0.2)
+            tickets.thread(ticket).send("Still there?")
+            assert isinstance(feed.next(timeout=10), MessageAdded)
+    bucket = {"id": "b", "name": "b"}
+    headers = {"apikey": stack.secret_key}
+    answer = httpx.post(f"{stack.url}/storage/v1/bucket", headers=headers, json=bucket)
+    assert answer.status_code == 200, answer.text
+    assert stack.reports == []
+
+
+def test_migration_up_applies_what_is_new(cli: Path, project: Path, database: str) -> None:
+    new = project / "supabase" / "migrations" / "20991231000000_add_notes.sql"
+    new.write_text(
+        "create table public.notes (id int primary key);"
+        " alter table public.notes enable row level security;"
+    )
+    done = supabase(cli, project, "migration", "up", "--yes", database=database)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select count(*) from public.notes").fetchone() == (0,)
+        last = "select max(version) from supabase_migrations.schema_migrations"
+        assert connection.execute(last).fetchone() == ("20991231000000",)
+
+
+def test_a_migration_that_fails_leaves_nothing(cli: Path, project: Path, database: str) -> None:
+    new = project / "supabase" / "migrations" / "20991231000000_fail.sql"
+    new.write_text("create table public.notes (id int primary key); select 1 / 0;")
+    done = supabase(cli, project, "migration", "up", "--yes", database=database)
+    assert done.returncode != 0
+    assert "division by zero" in done.stdout + done.stderr
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select to_regclass('public.notes')").fetchone() == (None,)
+        known = "select from supabase_migrations.schema_migrations where version = '20991231000000'"
+        assert connection.execute(known).fetchone() is None
+
+
+def test_types_are_generated_for_python(
+    cli: Path, project: Path, database: str, tmp_path: Path
+) -> None:
+    done = supabase(cli, project, "gen", "types", "--lang", "python", database=database)
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "generated.py"
+    file.write_text(done.stdout)
+    check = "import runpy, sys; names = runpy.run_path(sys.argv[1]); names['PublicTickets']"
+    ran = subprocess.run(
+        [sys.executable, "-c", check, str(file)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -157,8 +157,6 @@ begin
     execute format('alter table auth.%I enable row level security', name);
     execute format('alter table auth.%I owner to postgres', name);
     execute format('grant all on auth.%I to supabase_auth_admin', name);
-    execute format('create policy "the auth server sees all of it" on auth.%I '
-      'to supabase_auth_admin using (true) with check (true)', name);
   end loop;
 end
 $$;

@@ -16,8 +16,9 @@ grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres with admin option;
 
 -- What the auth server connects as. It sees nothing outside schema auth, so a trigger function on
--- auth.users that writes elsewhere must be security definer.
-create role supabase_auth_admin login noinherit;
+-- auth.users that writes elsewhere must be security definer. Past the policies of its own tables by
+-- an attribute, because `supabase db reset` drops every policy.
+create role supabase_auth_admin login noinherit bypassrls;
 
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 
