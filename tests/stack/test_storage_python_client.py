@@ -166,6 +166,15 @@ async def test_list_shows_folders_and_files(mine: Any) -> None:
     assert [row["name"] for row in await got(mine.list("a"))] == ["one", "two"]
 
 
+async def test_list_version_2(mine: Any) -> None:
+    for name in ("b.txt", "a/one", "a/two"):
+        await got(mine.upload(name, b"x"))
+    page = await got(mine.list_v2({"limit": 1, "with_delimiter": True}))
+    assert ([folder.name for folder in page.folders], page.objects) == (["a/"], [])
+    page = await got(mine.list_v2({"cursor": page.nextCursor, "with_delimiter": True}))
+    assert ([row.name for row in page.objects], page.hasNext) == (["b.txt"], False)
+
+
 async def test_public_bucket(storage: Storage, clients: Any) -> None:
     public = clients(token(role="service_role")).from_(storage.bucket(public=True))
     await got(public.upload(KEY, b"hello"))

@@ -4,7 +4,7 @@ Run it with `python -m customer_tickets.devstack.storage`. It answers what Supab
 so that the ordinary clients work on it unchanged. Image transformations, resumable (TUS) uploads
 and the S3 protocol are not served.
 
-Pure: `errors`, `names`, `ranges`, `signing`, `caller`, `rows`. With I/O, from the bottom up:
-`database`, `files`, `project`, `receiving`, `catalog`, `uploads`, `downloads`, `objects`,
-`buckets`, `server`.
+Pure: `errors`, `names`, `ranges`, `signing`, `caller`, `rows`, `asked`. With I/O, from the bottom
+up: `database`, `files`, `project`, `receiving`, `catalog`, `uploads`, `downloads`, `listing`,
+`objects`, `buckets`, `server`.
 """

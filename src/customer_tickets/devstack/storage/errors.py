@@ -105,6 +105,11 @@ def invalid_request(message: str) -> StorageError:
     return StorageError(400, "InvalidRequest", message, error="Error")
 
 
+def invalid_parameter(message: str) -> StorageError:
+    """A value that the database has no place for, or a cursor that is none."""
+    return StorageError(400, "InvalidParameter", message)
+
+
 def no_content(message: str = "No content provided") -> StorageError:
     """An upload without a file, or one that ended in the middle."""
     return StorageError(400, "InvalidRequest", message)
@@ -169,11 +174,12 @@ def from_postgres(error: psycopg.Error) -> StorageError:
         case "57014" | "57P01" | "57P03":
             words = "The connection to the database timed out"
             return StorageError(544, "DatabaseTimeout", words, http=544)
-        case "22P02":
-            words = error.diag.message_primary or "Invalid value format or type conversion failed"
-            return StorageError(400, "InvalidParameter", words)
+        case "22P02" | "22007" | "22008":
+            return invalid_parameter(
+                error.diag.message_primary or "Invalid value format or type conversion failed"
+            )
         case None:
             # Refused by the driver before it reached the database: a NUL or a lone surrogate.
-            return StorageError(400, "InvalidParameter", "Invalid Parameter value")
+            return invalid_parameter("Invalid Parameter value")
         case _:
             return StorageError(500, "DatabaseError", f"database error, code: {state}")

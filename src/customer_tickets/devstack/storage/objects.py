@@ -1,4 +1,4 @@
-"""Objects that are there: list, sign, move, copy, remove."""
+"""Objects that are there: sign, move, copy, remove."""
 
 from urllib.parse import quote
 
@@ -15,7 +15,6 @@ from customer_tickets.devstack.storage.uploads import commit, may_write
 __all__ = ["Objects"]
 
 _MOST = 1000
-_SORTS = ("name", "updated_at", "created_at", "last_accessed_at")
 _NOT_YOURS = "Either the object does not exist or you do not have access to it"
 
 
@@ -29,7 +28,6 @@ class Objects:
         """What is answered here."""
         name = "storage.object."
         return [
-            Route("POST", "object/list", "bucket", name + "list", self._list),
             Route("POST", "object/move", "", name + "move", self._move),
             Route("POST", "object/copy", "", name + "copy", self._copy),
             Route("POST", "object/sign", "bucket/key", name + "sign", self._sign),
@@ -37,26 +35,6 @@ class Objects:
             Route("DELETE", "object", "bucket/key", name + "delete", self._delete),
             Route("DELETE", "object", "bucket", name + "delete_many", self._delete_many),
         ]
-
-    async def _list(self, call: Call) -> web.Response:
-        body = Body.parsed(await call.request.read())
-        prefix = body.text("prefix")
-        if prefix and not prefix.endswith("/"):
-            # Always a folder.
-            prefix += "/"
-        sort = body.inner("sortBy")
-        asked = [
-            *(prefix, call.bucket, body.whole("limit", 1) or 100, body.whole("offset", 0) or 0),
-            body.optional_text("search") or "",
-            sort.choice("column", _SORTS) or "name",
-            sort.choice("order", ("asc", "desc")) or "asc",
-        ]
-        async with self._project.database.acting(call.scope) as connection:
-            found = await connection.execute(
-                "select * from storage.search(%s, %s, %s, 1, %s, %s, %s, %s)", asked
-            )
-            listed = [rows.shown(row, rows.LISTED) for row in await found.fetchall()]
-        return web.json_response(listed)
 
     async def _sign(self, call: Call) -> web.Response:
         lifetime = _lifetime(Body.parsed(await call.request.read()))

@@ -16,6 +16,7 @@ from customer_tickets.devstack.storage.buckets import Buckets
 from customer_tickets.devstack.storage.caller import ANON, SERVICE, Caller, Scope, caller_of
 from customer_tickets.devstack.storage.downloads import Downloads
 from customer_tickets.devstack.storage.errors import StorageError
+from customer_tickets.devstack.storage.listing import Listing
 from customer_tickets.devstack.storage.objects import Objects
 from customer_tickets.devstack.storage.project import Call, Project, Route
 from customer_tickets.devstack.storage.uploads import Uploads
@@ -37,7 +38,7 @@ class Server:
         # The exact prefixes first: a bucket may be called like one of them.
         routes = [
             route
-            for part in (Objects, Uploads, Downloads, Buckets)
+            for part in (Listing, Objects, Uploads, Downloads, Buckets)
             for route in part(project).routes()
         ]
         self._routes = sorted(routes, key=lambda route: -route.prefix.count("/"))
