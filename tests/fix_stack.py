@@ -1,5 +1,6 @@
 """Fixtures on real servers: a Postgres, a database per test, the whole stack, people."""
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -31,11 +32,15 @@ __all__ = ["PASSWORD", "People", "Person"]
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """A server with the system schemas, for tests of the SQL alone."""
+    """A server with the system schemas, for tests of the SQL alone.
+
+    CUSTOMER_TICKETS_TEST_POSTGRES names the folder with another version's `initdb` and `postgres`.
+    """
+    other = os.environ.get("CUSTOMER_TICKETS_TEST_POSTGRES")
     # Not pytest's folder: when tests run as root, Postgres runs as a user who may not enter it.
     folder = Path(tempfile.mkdtemp(prefix="customer-tickets-test-"))
     try:
-        with Postgres.start(folder) as server:
+        with Postgres.start(folder, binaries=Path(other) if other else None) as server:
             yield server
     finally:
         shutil.rmtree(folder)
