@@ -53,8 +53,8 @@ class _MayRepeat(retry_base):
 
 class _Wait(wait_base):
     def __call__(self, state: RetryCallState) -> float:
-        # Jitter spreads clients out; nothing secret depends on it.
-        return wait_before(_error(state), attempt=state.attempt_number, dice=random.random())  # noqa: S311
+        dice = random.random()  # noqa: S311 - jitter, not a secret
+        return wait_before(_error(state), attempt=state.attempt_number, dice=dice)
 
 
 class _OutOfTime(stop_base):

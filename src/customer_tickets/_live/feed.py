@@ -251,7 +251,8 @@ class AsyncTicketFeed:
         # A websocket that comes back is a good reason to try before the pause is over; doorbells
         # are none, or a busy ticket would not let a troubled server rest.
         if self._bell is not None:
-            await self._bell.wait_up(random.uniform(ceiling / 4, ceiling))  # noqa: S311
+            seconds = random.uniform(ceiling / 4, ceiling)  # noqa: S311 - jitter, not a secret
+            await self._bell.wait_up(seconds)
 
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
         self._stopped = True
