@@ -22,7 +22,7 @@ _BANNER = """\
 A local Supabase for development. Real: Postgres, PostgREST, Supabase's auth implementation for
 Node (@supabase/lite). Ours, to the behaviour of hosted projects: the gateway, storage and the
 realtime server. Not here: functions, sign-in through other services, changed images.
-For Supabase's own containers use `supabase start`; everything here works on it too.
+For Supabase's own containers use `supabase start`.
 """
 
 
@@ -51,10 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="faithful",
         help="whether realtime has hosted projects' delays and limits (default: faithful)",
     )
-    # Neither of these is in --help before the page on the local stack tells of it: tests/docs holds
-    # the two together. --reset throws the data of --data away, --faults gives `faults.Faults`.
-    parser.add_argument("--reset", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--faults", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--reset",
+        action="store_true",
+        help="throw away what the folder of --data holds, except its keys, and begin anew",
+    )
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="have fault switches, for tests: things go wrong when asked to",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
