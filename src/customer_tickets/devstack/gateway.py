@@ -149,6 +149,9 @@ class Gateway:
         except PartLost:
             words = f"The local stack's {route.part} went away; this request may have reached it."
             return _answer(502, request_id, {"message": words})
+        except ConnectionError:
+            # The client has left in the middle: there is nobody to answer.
+            return cut(request)
 
     def _forwarded(
         self, request: web.BaseRequest, role_token: str | None, request_id: str

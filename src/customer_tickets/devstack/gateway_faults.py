@@ -8,6 +8,7 @@ What is below /faults/realtime and /faults/auth belongs to those parts; the gate
 """
 
 import asyncio
+import contextlib
 import hmac
 import socket
 import struct
@@ -78,7 +79,9 @@ def cut(request: web.BaseRequest) -> web.Response:
     """Break the client's connection: it sees a reset, not an answer."""
     if request.transport is not None:
         raw = request.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # It may be closed already, by the client.
+        with contextlib.suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     # Nobody will read it; aiohttp wants an answer for its own books.
     return web.Response()

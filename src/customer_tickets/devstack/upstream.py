@@ -156,6 +156,8 @@ class _Connection:
         if isinstance(asked.body, Incoming):
             self._writer.write(asked.head())
             self._sending = asyncio.create_task(self._send(asked.body, asked.length is None))
+            # Its failure is looked at only when no answer comes.
+            self._sending.add_done_callback(lambda task: task.cancelled() or task.exception())
         else:
             self._sending = None
             self._writer.write(asked.head() + (asked.body or b""))
