@@ -135,6 +135,25 @@ async def test_organizations_are_found_by_name_and_id(tickets: Client, people: P
         await got(tickets.organizations.named("Nobody & Sons"))
 
 
+async def test_more_organizations_than_one_answer_holds_are_all_there(
+    tickets: Client, stack: LocalStack
+) -> None:
+    mark = uuid4().hex
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into public.organizations (name)"
+            " select %s || ' ' || n from generate_series(1, 1100) n",
+            [mark],
+        )
+        try:
+            every = await got(tickets.organizations.list())
+            assert sum(one.name.startswith(mark) for one in every) == 1100
+            assert len({one.id for one in every}) == len(every)
+            assert (await got(tickets.organizations.named(f"{mark} 1100"))).name.endswith("1100")
+        finally:
+            connection.execute("delete from public.organizations where name like %s", [f"{mark}%"])
+
+
 @pytest.fixture
 def crowd(stack: LocalStack, people: People) -> list[UUID]:
     """47 tickets of ana, several of them of the same moment."""

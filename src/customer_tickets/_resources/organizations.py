@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from postgrest import CountMethod
 from pydantic import TypeAdapter
 
 from .._connection import Connection
@@ -32,15 +33,25 @@ class AsyncOrganizations:
         """
         self._connection.session.user  # noqa: B018 - what is kept is not for everybody either
         if refresh or time.monotonic() >= self._kept_until:
-            query = (
-                self._connection.rest.from_("organizations")
-                .select("id,name,reopen_window_seconds")
-                .order("name")
-                .order("id")
-            )
-            self._kept = (await self._connection.select(query, _ORGANIZATIONS)).items
+            self._kept = tuple(sorted(await self._read(), key=lambda one: one.name.casefold()))
             self._kept_until = time.monotonic() + _KEPT_FOR
         return self._kept
+
+    async def _read(self) -> list[Organization]:
+        # The server cuts every answer at a number of rows of its own: the count tells.
+        found: list[Organization] = []
+        while True:
+            query = (
+                self._connection.rest.from_("organizations")
+                .select("id,name,reopen_window_seconds", count=CountMethod.exact)
+                .order("id")
+            )
+            if found:
+                query = query.gt("id", str(found[-1].id))
+            answer = await self._connection.select(query, _ORGANIZATIONS)
+            found += answer.items
+            if len(answer.items) >= (answer.total or 0):
+                return found
 
     async def get(self, id: UUID | str) -> Organization:
         """Return the organization with this id.
