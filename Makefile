@@ -20,7 +20,7 @@ demo: .venv/.ready
 	@$(BIN)/python examples/demo.py
 
 test: .venv/.ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The SQL tests on the other versions of Postgres that Supabase hosts: the wheel's 18, and 15 where it
 # is installed (Debian: apt-get install postgresql-15).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from postgrest import CountMethod
@@ -37,7 +37,7 @@ class AsyncOrganizations:
             self._kept_until = time.monotonic() + _KEPT_FOR
         return self._kept
 
-    async def _read(self) -> list[Organization]:
+    async def _read(self) -> Sequence[Organization]:
         # The server cuts every answer at a number of rows of its own: the count tells.
         found: list[Organization] = []
         while True:
