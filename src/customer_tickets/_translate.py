@@ -87,7 +87,7 @@ _FOREIGN_CODES: dict[str, tuple[type[CustomerTicketsError], str, str | None]] = 
     ),
 }
 
-_PASSING_STATUSES = frozenset({500, 502, 503, 504, 520, 521, 522, 523, 524, 530})
+_PASSING_STATUSES = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 530})
 
 _SIGN_IN_CODES = {
     "invalid_credentials": "Wrong e-mail or password.",

@@ -67,6 +67,7 @@ def test_every_code_that_the_migrations_raise_has_an_error() -> None:
         (answer(503, postgrest("PGRST002")), Unavailable),
         (answer(502, b"<html>Bad gateway</html>"), Unavailable),
         (answer(500, b""), Unavailable),
+        (answer(408, b""), Unavailable),
         (answer(404, postgrest("PGRST202")), UnexpectedAnswer),
         (answer(404, b"<html>Not here</html>"), UnexpectedAnswer),
         (answer(400, [1, 2]), UnexpectedAnswer),
