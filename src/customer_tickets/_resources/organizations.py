@@ -50,7 +50,7 @@ class AsyncOrganizations:
                 query = query.gt("id", str(found[-1].id))
             answer = await self._connection.select(query, _ORGANIZATIONS)
             found += answer.items
-            if len(answer.items) >= (answer.total or 0):
+            if not answer.items or len(answer.items) >= (answer.total or 0):
                 return found
 
     async def get(self, id: UUID | str) -> Organization:

@@ -65,7 +65,7 @@ def main() -> int:
     arguments = _arguments()
     secret = os.environ.get(arguments.jwt_secret_env)
     if not secret:
-        print(f"the variable {arguments.jwt_secret_env} holds no secret", file=sys.stderr)  # noqa: T201
+        print(f"the variable {arguments.jwt_secret_env} holds no secret", file=sys.stderr)  # noqa: T201 - a command prints
         return 2
     asyncio.run(_serve(arguments, secret))
     return 0

@@ -77,18 +77,18 @@ def main() -> int:
     arguments = _arguments()
     secret = os.environ.get(arguments.jwt_secret_env)
     if not secret:
-        print(f"the variable {arguments.jwt_secret_env} holds no secret", file=sys.stderr)  # noqa: T201
+        print(f"the variable {arguments.jwt_secret_env} holds no secret", file=sys.stderr)  # noqa: T201 - a command prints
         return 2
     try:
         asyncio.run(_serve(arguments, secret))
     except FolderInUse:
-        print("another storage server runs on this folder", file=sys.stderr)  # noqa: T201
+        print("another storage server runs on this folder", file=sys.stderr)  # noqa: T201 - a command prints
         return 2
     except OSError as error:
-        print(f"cannot serve: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"cannot serve: {error.strerror}", file=sys.stderr)  # noqa: T201 - a command prints
         return 2
     except StorageError as error:
-        print(error.message, file=sys.stderr)  # noqa: T201
+        print(error.message, file=sys.stderr)  # noqa: T201 - a command prints
         return 2
     return 0
 
