@@ -13,7 +13,7 @@ BIN := .venv/bin
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup demo test test-sql-versions check lock clean
+.PHONY: setup demo test test-remote test-sql-versions check lock clean
 setup: .venv/.ready
 
 demo: .venv/.ready
@@ -21,6 +21,11 @@ demo: .venv/.ready
 
 test: .venv/.ready
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# The end-to-end tests on your own project (`supabase start`, or hosted); docs/local-stack.md says how.
+# MIGRATE=1 applies the migrations that it lacks.
+test-remote: .venv/.ready
+	@$(BIN)/python -m pytest --remote $(if $(MIGRATE),--remote-migrate) tests/stack
 
 # The SQL tests on the other versions of Postgres that Supabase hosts: the wheel's 18, and 15 where it
 # is installed (Debian: apt-get install postgresql-15).

@@ -6,7 +6,7 @@ import pytest
 # Modules beside this file (`fix_*`, `tcp_proxy`) are imported by name, however pytest was started.
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ("customer_tickets.devstack.fixtures", "fix_stack")
+pytest_plugins = ("customer_tickets.devstack.fixtures", "fix_stack", "fix_remote")
 
 
 @pytest.fixture

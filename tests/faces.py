@@ -21,7 +21,8 @@ from customer_tickets import (
     TicketPage,
     TicketThread,
 )
-from customer_tickets.devstack import LocalStack
+from customer_tickets.devstack.fixtures import StackUser
+from remote_project import Stack, access_token
 
 T = TypeVar("T")
 Client = CustomerTickets | AsyncCustomerTickets
@@ -92,12 +93,12 @@ async def until(feed: Feed, state: str, timeout: float = 10) -> None:
 class Office:
     """An employee's tools: plain requests with a token of their own."""
 
-    def __init__(self, stack: LocalStack, user_id: UUID) -> None:
+    def __init__(self, stack: Stack, person: StackUser) -> None:
         self._http = httpx.Client(
             base_url=f"{stack.url}/rest/v1/rpc",
             headers={
                 "apikey": stack.publishable_key,
-                "Authorization": f"Bearer {stack.mint_token(user_id)}",
+                "Authorization": f"Bearer {access_token(stack, person)}",
             },
         )
 

@@ -22,6 +22,7 @@ from customer_tickets.devstack.fixtures import (
     UserFactory,
 )
 from customer_tickets.devstack.postgres import TEMPLATE, Postgres
+from remote_project import Stack
 from tcp_proxy import TcpProxy
 
 MIGRATED = "template_migrated"
@@ -81,8 +82,11 @@ class People:
 
 
 @pytest.fixture(scope="session")
-def stack(supabase_stack: LocalStack) -> LocalStack:
-    """The whole local stack, with fault switches, without seed and realtime's real delays."""
+def stack(supabase_stack: Stack) -> Stack:
+    """The whole local stack, with fault switches, without seed and realtime's real delays.
+
+    With `--remote` a RemoteProject: tests that ask for more than it has carry the marker `faults`.
+    """
     return supabase_stack
 
 

@@ -1,19 +1,21 @@
 """Clients of both faces, signed in, closed after the test."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
-from customer_tickets import AsyncCustomerTickets, CustomerTickets
-from customer_tickets.devstack import LocalStack
+from customer_tickets import AsyncCustomerTickets, CustomerTickets, SignInRequired
 from faces import Client, Office, closed, got
+from fix_remote import Made
 from fix_stack import People, Person
+from remote_project import Stack
 
 Opener = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture(params=["blocking", "async"])
-async def opener(request: pytest.FixtureRequest, stack: LocalStack) -> AsyncIterator[Opener]:
+async def opener(request: pytest.FixtureRequest, stack: Stack, made: Made) -> AsyncIterator[Opener]:
     """Opens clients of one face, signed in as a person if one is given."""
     face = CustomerTickets if request.param == "blocking" else AsyncCustomerTickets
     opened: list[Client] = []
@@ -29,6 +31,8 @@ async def opener(request: pytest.FixtureRequest, stack: LocalStack) -> AsyncIter
 
     yield open_client
     for client in opened:
+        with suppress(SignInRequired):
+            made.users.append(client.user.id)  # who may have signed up
         await closed(client)
 
 
@@ -39,8 +43,8 @@ async def tickets(opener: Opener, people: People) -> Client:
 
 
 @pytest.fixture
-def office(stack: LocalStack, people: People) -> Iterator[Office]:
+def office(stack: Stack, people: People) -> Iterator[Office]:
     """Eva's tools."""
-    tools = Office(stack, people.eva.id)
+    tools = Office(stack, people.eva)
     yield tools
     tools.close()

@@ -196,6 +196,7 @@ def test_a_feed_that_is_closed_by_another_thread_ends(stack: LocalStack, people:
             assert list(events) == []
 
 
+@pytest.mark.faults
 def test_a_client_that_is_closed_under_a_call_says_so(
     stack: LocalStack, people: People, proxy: TcpProxy
 ) -> None:

@@ -90,7 +90,7 @@ async def test_a_feed_goes_on_where_another_stopped(
 
 
 async def test_a_long_backlog_comes_whole_and_in_order(thread: Thread, stack: LocalStack) -> None:
-    with psycopg.connect(stack.postgres.dsn(user="supabase_admin")) as connection:
+    with psycopg.connect(stack.database_url) as connection:
         connection.execute(
             "insert into public.ticket_messages (id, ticket_id, body, author_id, message_type)"
             " select gen_random_uuid(), %s, 'Message ' || n, %s, 'public'"
@@ -116,6 +116,7 @@ async def test_a_read_that_times_out_loses_nothing(thread: Thread, office: Offic
         assert seen == list(range(2, 12))
 
 
+@pytest.mark.faults
 async def test_killing_the_realtime_server_loses_nothing(
     thread: Thread, office: Office, stack: LocalStack
 ) -> None:
@@ -146,6 +147,7 @@ FAULTS: dict[str, Callable[[TcpProxy], None]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.faults
 async def test_a_network_that_fails_and_heals_loses_nothing(
     opener: Opener, people: People, office: Office, proxy: TcpProxy, fault: str
 ) -> None:
@@ -168,6 +170,7 @@ async def test_a_network_that_fails_and_heals_loses_nothing(
         assert await read(events, 1) == [6]
 
 
+@pytest.mark.faults
 async def test_a_frozen_realtime_server_is_noticed_by_the_heartbeat(
     thread: Thread, office: Office, stack: LocalStack
 ) -> None:
@@ -191,7 +194,7 @@ async def test_a_lost_last_broadcast_is_noticed_by_the_slow_timer(
 ) -> None:
     async with opened(thread.live(check_every=0.5)) as events:
         await until(events, FeedState.LIVE)
-        with psycopg.connect(stack.postgres.dsn(user="supabase_admin")) as connection:
+        with psycopg.connect(stack.database_url) as connection:
             # No trigger fires: the event is committed and nobody is told.
             connection.execute("set local session_replication_role = replica")
             connection.execute(
@@ -326,6 +329,7 @@ async def test_somebody_else_signing_in_ends_the_feeds_of_the_first(
         assert last.reason == "signed_out"
 
 
+@pytest.mark.faults
 async def test_tokens_of_a_few_seconds_are_renewed_without_a_pause(
     tickets: Client, thread: Thread, office: Office, people: People, stack: LocalStack
 ) -> None:

@@ -72,6 +72,7 @@ class Explained:
 @pytest.mark.parametrize(
     "query", [{}, {"status": "open"}, {"status": ["open", "closed"], "priority": "high"}]
 )
+@pytest.mark.faults
 async def test_a_page_reads_the_index_from_its_place_on(
     stack: LocalStack, people: People, heavy: None, explaining: None, query: dict[str, Any]
 ) -> None:

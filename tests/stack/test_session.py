@@ -143,6 +143,7 @@ async def test_a_caller_that_is_cancelled_does_not_take_the_refresh_with_it(
         await first
 
 
+@pytest.mark.faults
 async def test_a_token_that_only_the_server_finds_stale_is_replaced_once(
     client: AsyncCustomerTickets,
     stack: LocalStack,
@@ -176,6 +177,7 @@ async def test_a_session_that_was_ended_elsewhere_asks_to_sign_in_again(
         await client.counts()
 
 
+@pytest.mark.faults
 async def test_offline_with_an_expired_session_is_offline_and_never_anonymous(
     stack: LocalStack, people: People, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +209,7 @@ async def test_a_refresh_under_way_does_not_overwrite_a_later_sign_in(
     assert (await client.counts()).open == 0
 
 
+@pytest.mark.faults
 async def test_while_the_token_is_good_trouble_of_auth_costs_nothing(
     client: AsyncCustomerTickets,
     stack: LocalStack,
@@ -226,6 +229,7 @@ async def test_while_the_token_is_good_trouble_of_auth_costs_nothing(
     assert (await client.counts()).open == 0
 
 
+@pytest.mark.faults
 async def test_sign_out_everywhere_with_a_stale_token_still_ends_the_sessions(
     stack: LocalStack, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:

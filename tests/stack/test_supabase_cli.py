@@ -17,7 +17,8 @@ from customer_tickets.devstack.npm import npm_parts
 from customer_tickets.devstack.postgres import TEMPLATE, Postgres
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(180)  # the first run installs the CLI
+# The first run installs the CLI.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +99,6 @@ def reset_stack() -> Iterator[LocalStack]:
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 def test_db_reset_leaves_a_stack_that_works(
     cli: Path, project: Path, reset_stack: LocalStack
 ) -> None:

@@ -243,6 +243,7 @@ async def written_once(stack: LocalStack, ticket_id: UUID) -> list[object]:
     ]
 
 
+@pytest.mark.faults
 async def test_answers_that_are_lost_leave_one_row(
     opener: Opener, people: People, stack: LocalStack, proxy: TcpProxy
 ) -> None:
@@ -263,6 +264,7 @@ async def test_answers_that_are_lost_leave_one_row(
     assert (await got(thread.reopen_ticket())).last_seq == 4
 
 
+@pytest.mark.faults
 async def test_repeating_by_hand_with_the_errors_key_leaves_one_row(
     opener: Opener, people: People, stack: LocalStack, proxy: TcpProxy
 ) -> None:

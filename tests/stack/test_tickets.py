@@ -170,7 +170,7 @@ def crowd(stack: LocalStack, people: People) -> list[UUID]:
         )
         for n in range(47)
     ]
-    with psycopg.connect(stack.postgres.dsn(user="supabase_admin")) as connection:
+    with psycopg.connect(stack.database_url) as connection:
         connection.execute("set local session_replication_role = replica")
         connection.cursor().executemany(
             "insert into public.tickets (id, user_id, subject, status, priority, handling_org_id,"

@@ -20,6 +20,9 @@ grant anon, authenticated, service_role to postgres with admin option;
 -- an attribute, because `supabase db reset` drops every policy.
 create role supabase_auth_admin login noinherit bypassrls;
 
+-- As there: data is loaded and repaired with the triggers off.
+grant set on parameter session_replication_role to postgres;
+
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 
 alter role postgres set search_path = "$user", public, extensions;

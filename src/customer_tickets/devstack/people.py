@@ -67,9 +67,14 @@ def insert_user(
     address = email.lower()
     metadata = {} if display_name is None else {"display_name": display_name}
     claims = {"sub": str(user), "email": address, "email_verified": True, **metadata}
+    # Complete, as a hosted project's auth server wants it: its columns have no defaults there, and
+    # tokens have to be empty, not null.
     connection.execute(
-        "insert into auth.users (id, email, encrypted_password, email_confirmed_at,"
-        " raw_app_meta_data, raw_user_meta_data) values (%s, %s, %s, now(), %s, %s)",
+        "insert into auth.users (instance_id, id, aud, role, email, encrypted_password,"
+        " email_confirmed_at, raw_app_meta_data, raw_user_meta_data, confirmation_token,"
+        " recovery_token, email_change_token_new, email_change, created_at, updated_at)"
+        " values ('00000000-0000-0000-0000-000000000000', %s, 'authenticated', 'authenticated',"
+        " %s, %s, now(), %s, %s, '', '', '', '', now(), now())",
         [
             user,
             address,
@@ -79,8 +84,8 @@ def insert_user(
         ],
     )
     connection.execute(
-        "insert into auth.identities (provider, provider_id, user_id, identity_data)"
-        " values ('email', %s, %s, %s)",
+        "insert into auth.identities (provider, provider_id, user_id, identity_data,"
+        " last_sign_in_at, created_at, updated_at) values ('email', %s, %s, %s, now(), now(), now())",
         [str(user), user, Jsonb(claims)],
     )
     return user
