@@ -14,21 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from ._connection import Connection
 from ._errors import FieldError, InvalidInput
+from ._inputs import Credentials, NewAccount, NewTicket, checked
 from ._keys import checked_key, checked_url
 from ._live.line import Line
-from ._models import (
-    Counts,
-    Credentials,
-    NewAccount,
-    NewTicket,
-    Organization,
-    Priority,
-    SortKey,
-    Status,
-    Ticket,
-    User,
-    checked,
-)
+from ._models import Counts, Organization, Priority, SortKey, Status, Ticket, User
 from ._resources import tickets
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage, TicketQuery

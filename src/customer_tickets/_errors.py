@@ -8,9 +8,11 @@ CustomerTicketsError
  ├─ NotFound                  it does not exist, or it is not yours (the two look the same)
  ├─ NotAllowed                it is there, but you may not do this to it
  │   ├─ TicketClosedError     a closed ticket takes no messages, edits or closing
- │   ├─ TicketNotClosed       only a closed ticket can be reopened
- │   └─ ReopenWindowOver      the organization's time for reopening has passed
+ │   ├─ TicketNotClosed       only a closed ticket can be reopened or rated
+ │   ├─ ReopenWindowOver      the organization's time for reopening has passed
+ │   └─ RatingWindowOver      a rating can be changed for 14 days
  ├─ Conflict                  the id was used before, for something else
+ │   └─ DraftConflict         the draft was saved elsewhere meanwhile; `newer` is that one
  ├─ Unavailable               the server could not do it now; what failed may be repeated
  │   ├─ Offline               no answer: no network, a broken connection, or too slow
  │   ├─ RateLimited           too many requests; `retry_after` says when to come back
@@ -27,6 +29,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from ._models import Draft
 
 
 class CustomerTicketsError(Exception):
@@ -134,7 +138,7 @@ class TicketClosedError(NotAllowed):
 
 
 class TicketNotClosed(NotAllowed):
-    """Only a closed ticket can be reopened."""
+    """Only a closed ticket can be reopened, rated or followed up."""
 
 
 class ReopenWindowOver(NotAllowed):
@@ -143,8 +147,20 @@ class ReopenWindowOver(NotAllowed):
     ended_at: datetime | None = None
 
 
+class RatingWindowOver(NotAllowed):
+    """A rating can be changed for 14 days; `ended_at` says when that was over."""
+
+    ended_at: datetime | None = None
+
+
 class Conflict(CustomerTicketsError):
     """The id was used before, by somebody else or with other content."""
+
+
+class DraftConflict(Conflict):
+    """The draft was saved elsewhere meanwhile, so nothing was overwritten; `newer` is that one."""
+
+    newer: Draft
 
 
 class Unavailable(CustomerTicketsError):

@@ -13,22 +13,10 @@ from pydantic import BaseModel, Field, TypeAdapter
 from ._connection import Connection
 from ._errors import CustomerTicketsError, FieldError, InvalidInput
 from ._events import ParsedEvent, TicketEvent
+from ._inputs import Closing, NewMessage, Reopening, TicketChange, checked
 from ._live.feed import AsyncTicketFeed
 from ._live.line import Line
-from ._models import (
-    Closing,
-    Frozen,
-    Message,
-    NewMessage,
-    Organization,
-    Permissions,
-    Priority,
-    PublicMessages,
-    Reopening,
-    Ticket,
-    TicketChange,
-    checked,
-)
+from ._models import Frozen, Message, Organization, Permissions, Priority, PublicMessages, Ticket
 from ._resources import history, messages
 from ._resources.messages import Written
 from ._view import ThreadView

@@ -14,18 +14,20 @@ from typing import Any
 
 import httpx
 import supabase_auth.errors as auth
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from ._errors import (
     Busy,
     Conflict,
     CustomerTicketsError,
+    DraftConflict,
     FieldError,
     InvalidInput,
     NotAllowed,
     NotFound,
     Offline,
     RateLimited,
+    RatingWindowOver,
     ReopenWindowOver,
     SignInFailed,
     SignInRequired,
@@ -35,7 +37,8 @@ from ._errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from ._models import spoken
+from ._inputs import spoken
+from ._models import Draft
 
 _OBJECT = TypeAdapter(dict[str, Any])
 _SIGN_IN_HINT = "Sign in first."
@@ -48,7 +51,9 @@ OWN_CODES: dict[str, type[CustomerTicketsError]] = {
     "TK004": TicketNotClosed,
     "TK005": ReopenWindowOver,
     "TK006": SignInRequired,
+    "TK007": RatingWindowOver,
     "TK008": NotAllowed,
+    "TK009": DraftConflict,
 }
 
 # What Postgres and PostgREST say, in our words.
@@ -149,9 +154,14 @@ def _own(code: str, body: dict[str, Any], where: dict[str, Any]) -> CustomerTick
         return InvalidInput(_fields(body.get("details")), **where)
     message = str(body.get("message") or "The server refused it.")
     error = OWN_CODES[code](message, hint=hint, **where)
-    if isinstance(error, ReopenWindowOver):
+    if isinstance(error, ReopenWindowOver | RatingWindowOver):
         with suppress(TypeError, ValueError):
             error.ended_at = datetime.fromisoformat(str(body.get("details")))
+    if isinstance(error, DraftConflict):
+        try:
+            error.newer = Draft.model_validate_json(str(body.get("details")))
+        except ValidationError:
+            return Conflict(message, hint=hint, **where)
     return error
 
 

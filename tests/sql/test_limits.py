@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from customer_tickets._models import Closing, NewMessage, NewTicket, TicketChange
+from customer_tickets._inputs import Closing, NewMessage, NewTicket, TicketChange
 from sql.world import World
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customer_tickets import InvalidInput, Message, Ticket
-from customer_tickets._models import NewMessage, NewTicket, checked
+from customer_tickets._inputs import NewMessage, NewTicket, checked
 
 
 def wrong_fields(**values: object) -> dict[str, str]:

@@ -9,7 +9,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from .._connection import Connection
 from .._events import MessageAdded, ParsedEvent, TicketEvent
-from .._models import Closing, Message, NewMessage, Permissions, Ticket, TicketChange
+from .._inputs import Closing, NewMessage, TicketChange
+from .._models import Message, Permissions, Ticket
 
 
 class Written(BaseModel):

@@ -12,16 +12,8 @@ from postgrest import AsyncSelectRequestBuilder, CountMethod
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter
 
 from .._connection import Connection
-from .._models import (
-    Counts,
-    Frozen,
-    NewTicket,
-    Organization,
-    Priority,
-    SortKey,
-    Status,
-    Ticket,
-)
+from .._inputs import NewTicket
+from .._models import Counts, Frozen, Organization, Priority, SortKey, Status, Ticket
 
 _COLUMNS = (
     ",".join(name for name in Ticket.model_fields if name != "last_read_seq")

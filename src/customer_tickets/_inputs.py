@@ -1,0 +1,142 @@
+"""What the user hands in, checked before any request.
+
+The limits here are the limits of the database; tests/sql compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictStr,
+    ValidationError,
+)
+
+from ._errors import FieldError, InvalidInput
+from ._models import Frozen, Priority
+
+
+def _printable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode text") from None
+    return text
+
+
+def _stripped(text: str) -> str:
+    stripped = _printable(text).strip()
+    if not stripped:
+        raise ValueError("must not be empty")
+    return stripped
+
+
+def _not_blank(text: str) -> str:
+    if not _printable(text).strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+class NewTicket(Frozen):
+    """What a ticket needs to be created."""
+
+    id: UUID
+    subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)]
+    description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)]
+    handling_org_id: UUID
+    priority: Priority
+
+
+class NewMessage(Frozen):
+    """What a message needs to be sent."""
+
+    id: UUID
+    body: Annotated[StrictStr, AfterValidator(_not_blank), Field(max_length=20_000)]
+    reply_to: Annotated[UUID | None, BeforeValidator(lambda of: getattr(of, "id", of))]
+
+
+class TicketChange(Frozen):
+    """What can be changed in an own open ticket; None leaves a field as it is."""
+
+    request_id: UUID
+    subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
+    description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)] | None
+    priority: Priority | None
+
+
+class Credentials(Frozen):
+    """What signing in needs."""
+
+    email: Annotated[StrictStr, AfterValidator(_stripped)]
+    password: Annotated[StrictStr, AfterValidator(_not_blank)]
+
+
+class NewAccount(Credentials):
+    """What signing up needs."""
+
+    display_name: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
+
+
+class Reopening(Frozen):
+    """The key of a reopening."""
+
+    request_id: UUID
+
+
+class Closing(Frozen):
+    """Why a ticket is closed, if the customer says so."""
+
+    request_id: UUID
+    reason: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=1_000)] | None
+
+
+_Input = TypeVar("_Input", bound=BaseModel)
+_SPOKEN = {"handling_org_id": "organization", "body": "text"}
+
+
+def spoken(field: str) -> str:
+    """Return a field's name as the methods call it, where its column is called otherwise."""
+    return _SPOKEN.get(field, field)
+
+
+def checked(model: type[_Input], **values: object) -> _Input:
+    """Return the checked input, or raise one InvalidInput that names every wrong field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong = [
+            FieldError(
+                spoken(str(problem["loc"][0])),
+                _plain(problem["type"], problem["msg"], problem.get("ctx", {})),
+            )
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+    # Outside the handler, so that the traceback does not show the rejected text.
+    raise InvalidInput(wrong)
+
+
+def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
+    if kind in {"string_too_long", "too_long"}:
+        return f"must have at most {context['max_length']:,} characters"
+    if kind == "literal_error":
+        return f"must be one of {context['expected']}"
+    if kind in {"uuid_parsing", "uuid_type"}:
+        return "must be an id (UUID) or an object that has one"
+    if kind == "greater_than":
+        return f"must be more than {context['gt']:g}"
+    if kind in {"int_type", "int_parsing", "float_type", "float_parsing", "finite_number"}:
+        return "must be a number"
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}"
+    if kind == "less_than_equal":
+        return f"must be at most {context['le']}"
+    if kind == "string_type":
+        return "must be text"
+    return message.removeprefix("Value error, ")
