@@ -153,12 +153,12 @@ class Realtime:
 
 @asynccontextmanager
 async def serve(
-    dsn: str, profile: Profile = FAST, *, faults: bool = False
+    dsn: str, profile: Profile = FAST, *, control_key: str | None = None
 ) -> AsyncGenerator[Realtime]:
     """Run a server in this loop."""
     project = Project.connect(dsn, SECRET, profile)
     runner = web.AppRunner(
-        make_app(project, faults=faults), shutdown_timeout=0.3, handler_cancellation=True
+        make_app(project, control_key=control_key), shutdown_timeout=0.3, handler_cancellation=True
     )
     await runner.setup()
     try:

@@ -14,17 +14,19 @@ from realtime_client import Frames, Realtime, serve
 pytest_plugins = ("fix_realtime",)
 pytestmark = [pytest.mark.anyio, pytest.mark.faults]
 
+CONTROL_KEY = "opens the fault switches"
+
 
 @asynccontextmanager
 async def joined(dsn: str, topic: str) -> AsyncGenerator[tuple[Realtime, Frames]]:
     """A server with fault switches, and a client that hears the database."""
-    async with serve(dsn, faults=True) as server, server.client() as client:
+    async with serve(dsn, control_key=CONTROL_KEY) as server, server.client() as client:
         await client.join_ready(topic)
         yield server, client
 
 
 async def fault(server: Realtime, kind: str, **fields: object) -> None:
-    status, body = await server.post(f"/faults/{kind}", fields)
+    status, body = await server.post(f"/faults/{kind}", fields, CONTROL_KEY)
     assert status == 204, body
 
 
@@ -124,7 +126,9 @@ async def test_back_to_normal(realtime_dsn: str, topic: str) -> None:
         await fault(server, "replication", running=False)
         async with (
             aiohttp.ClientSession() as session,
-            session.delete(f"{server.url}/faults") as answer,
+            session.delete(
+                f"{server.url}/faults", headers={"Authorization": f"Bearer {CONTROL_KEY}"}
+            ) as answer,
         ):
             assert answer.status == 204
         await server.project.capture.ready.wait()
@@ -150,6 +154,22 @@ async def test_back_to_normal(realtime_dsn: str, topic: str) -> None:
 async def test_what_is_not_understood_is_refused(
     realtime_dsn: str, kind: str, body: object
 ) -> None:
-    async with serve(realtime_dsn, faults=True) as server:
-        status, _ = await server.post(f"/faults/{kind}", body)
+    async with serve(realtime_dsn, control_key=CONTROL_KEY) as server:
+        status, _ = await server.post(f"/faults/{kind}", body, CONTROL_KEY)
         assert status == 422
+
+
+@pytest.mark.parametrize("sent", [None, "Bearer ", "Bearer opens", CONTROL_KEY, "Bearer \xff"])
+async def test_they_are_open_to_the_control_key_only(
+    realtime_dsn: str, topic: str, sent: str | None
+) -> None:
+    async with joined(realtime_dsn, topic) as (server, client):
+        headers = {} if sent is None else {"Authorization": sent}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            drop = {"action": "drop"}
+            async with session.post(f"{server.url}/faults/rows", json=drop) as answer:
+                assert answer.status == 401
+            async with session.delete(f"{server.url}/faults") as answer:
+                assert answer.status == 401
+        await tell(server, topic, 1)
+        assert await numbers(client, 1) == [0]

@@ -43,7 +43,7 @@ def run(
     )
 
 
-def content(project: LocalStack) -> list[object]:
+def content(project: LocalStack) -> list[tuple[object, ...]]:
     """Who and what is in the project."""
     with psycopg.connect(project.database_url) as connection:
         return connection.execute(

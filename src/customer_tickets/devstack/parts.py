@@ -87,9 +87,11 @@ class Parts:
             *("--database-url", url),
             *("--jwt-secret-env", "REALTIME_JWT_SECRET"),
             *("--profile", profile),
-            *(["--faults"] if self.faults else []),
+            *(["--control-key-env", "REALTIME_CONTROL_KEY"] if self.faults else []),
         ]
         settings = {"REALTIME_JWT_SECRET": self.keys.jwt_secret, "PGPASSWORD": password}
+        if self.faults:
+            settings["REALTIME_CONTROL_KEY"] = self.keys.control
         return self._child("realtime", command, settings, (self.ports["realtime"], "/health"))
 
     def storage(self) -> Child:

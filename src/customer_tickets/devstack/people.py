@@ -85,7 +85,8 @@ def insert_user(
     )
     connection.execute(
         "insert into auth.identities (provider, provider_id, user_id, identity_data,"
-        " last_sign_in_at, created_at, updated_at) values ('email', %s, %s, %s, now(), now(), now())",
+        " last_sign_in_at, created_at, updated_at)"
+        " values ('email', %s, %s, %s, now(), now(), now())",
         [str(user), user, Jsonb(claims)],
     )
     return user

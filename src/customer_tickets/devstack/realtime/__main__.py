@@ -28,15 +28,17 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--profile", choices=["fast", "faithful"], default="fast")
     parser.add_argument("--private-only", action="store_true", help="refuse public channels")
-    parser.add_argument("--faults", action="store_true", help="serve /faults, for tests")
+    parser.add_argument(
+        "--control-key-env", metavar="NAME", help="serve /faults to whoever has this variable's key"
+    )
     return parser.parse_args()
 
 
-async def _serve(arguments: argparse.Namespace, secret: str) -> None:
+async def _serve(arguments: argparse.Namespace, secret: str, control_key: str | None) -> None:
     profile = replace(profile_named(arguments.profile), private_only=arguments.private_only)
     project = Project.connect(arguments.database_url, secret, profile)
     runner = web.AppRunner(
-        make_app(project, faults=arguments.faults),
+        make_app(project, control_key=control_key),
         access_log=None,
         shutdown_timeout=STOP_SECONDS,
         handler_cancellation=True,
@@ -64,10 +66,14 @@ def main() -> int:
     logging.getLogger("aiohttp.server").addFilter(_without_request)
     arguments = _arguments()
     secret = os.environ.get(arguments.jwt_secret_env)
-    if not secret:
-        print(f"the variable {arguments.jwt_secret_env} holds no secret", file=sys.stderr)  # noqa: T201 - a command prints
-        return 2
-    asyncio.run(_serve(arguments, secret))
+    key_name = arguments.control_key_env
+    control_key = os.environ.get(key_name) if key_name else None
+    for name, value in ((arguments.jwt_secret_env, secret), (key_name, control_key)):
+        if name and not value:
+            print(f"the variable {name} holds no secret", file=sys.stderr)  # noqa: T201 - a command prints
+            return 2
+    assert secret is not None
+    asyncio.run(_serve(arguments, secret, control_key))
     return 0
 
 

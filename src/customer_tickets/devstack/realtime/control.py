@@ -1,5 +1,7 @@
 """The control endpoint for faults: exists only when asked for, and only on the loopback address.
 
+It is open to the control key alone (Authorization: Bearer ...), else it answers 401.
+
 Each answers 204, or 422 when the body is not understood. `topic` is a name without prefix, or
 absent for all of them.
 
@@ -13,15 +15,16 @@ absent for all of them.
     DELETE /faults            back to normal
 """
 
+import hmac
 from collections.abc import Callable, Collection
 from typing import TypeVar, cast, get_args
 
 from aiohttp import web
 
 from customer_tickets.devstack.realtime.faults import Action, Spoil
-from customer_tickets.devstack.realtime.frames import as_object, parse_json
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.socket import Connection
+from customer_tickets.devstack.realtime.values import as_object, parse_json
 
 __all__ = ["Control"]
 
@@ -32,8 +35,11 @@ T = TypeVar("T")
 class Control:
     """Sets the faults of a project, and does to its connections what cannot wait."""
 
-    def __init__(self, project: Project, connections: Collection[Connection]) -> None:
+    def __init__(
+        self, project: Project, connections: Collection[Connection], control_key: str
+    ) -> None:
         self._project = project
+        self._authorization = f"Bearer {control_key}".encode()
         self._connections = connections
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -41,20 +47,27 @@ class Control:
         router.add_post("/faults/{kind}", self.post)
         router.add_delete("/faults", self.delete)
 
-    async def delete(self, _: web.Request) -> web.Response:
+    async def delete(self, request: web.Request) -> web.Response:
         """Nothing goes wrong any longer."""
+        self._demand_key(request)
         self._project.faults.reset()
         self._project.capture.allow(running=True)
         return web.Response(status=204)
 
     async def post(self, request: web.Request) -> web.Response:
         """Make one kind of thing go wrong."""
+        self._demand_key(request)
         try:
             fields = as_object(parse_json(await request.read()))
             await self._apply(request.match_info["kind"], fields or {})
         except (KeyError, ValueError) as error:
             return web.json_response({"error": f"not understood: {error}"}, status=422)
         return web.Response(status=204)
+
+    def _demand_key(self, request: web.Request) -> None:
+        sent = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(sent, self._authorization):
+            raise web.HTTPUnauthorized
 
     async def _apply(self, kind: str, fields: Fields) -> None:
         match kind:

@@ -40,8 +40,11 @@ API_PATHS = ("/api", "/realtime/v1/api")
 PARTITION_CHECK = 5.0
 
 
-def make_app(project: Project, *, faults: bool = False) -> web.Application:
-    """The whole server; it starts its background work with the application and ends it with it."""
+def make_app(project: Project, *, control_key: str | None = None) -> web.Application:
+    """The whole server; it starts its background work with the application and ends it with it.
+
+    With a control key it has fault switches, for whoever has the key.
+    """
     app = web.Application(client_max_size=MAX_BODY)
     app[SERVER] = Server(project)
     for path in SOCKET_PATHS:
@@ -49,8 +52,8 @@ def make_app(project: Project, *, faults: bool = False) -> web.Application:
     for prefix in API_PATHS:
         Api(project).add_routes(app.router, prefix)
     app.router.add_get("/health", _health)
-    if faults:
-        Control(project, app[SERVER].connections).add_routes(app.router)
+    if control_key is not None:
+        Control(project, app[SERVER].connections, control_key).add_routes(app.router)
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_disconnect_all)
     return app
