@@ -58,8 +58,10 @@ def _iterate(portal: Portal, items: AsyncIterator[_T]) -> Iterator[_T]:
 
 # What opens and closes the loop is the one part that is not a method handed over.
 LIFE = """
-    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
-        self._start(AsyncCustomerTickets(url, key, timeout=timeout))
+    def __init__(
+        self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0
+    ) -> None:
+        self._start(AsyncCustomerTickets(url, key, timeout=timeout, cache=cache))
 
     def _start(self, client: AsyncCustomerTickets) -> None:
         self._async = client

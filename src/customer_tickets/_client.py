@@ -34,17 +34,21 @@ class AsyncCustomerTickets:
         url: the project's URL, such as https://abc.supabase.co.
         key: its publishable key (`sb_publishable_…`) or its anon JWT; never a secret key.
         timeout: seconds that one call may take in all, repetitions included.
+        cache: seconds that pages, counts and threads may be handed out again without a request;
+            own writes and live events drop what they change at once. 0 keeps none.
 
     Making one makes no request. All methods raise SignInRequired, before any request, while
     nobody is signed in, and Offline, RateLimited or Unavailable when the server cannot be had.
     """
 
-    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0) -> None:
         url, key = checked_url(url), checked_key(key)
         # HTTP/1.1: over HTTP/2 a routine GOAWAY of the server fails requests that are under way.
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0))
         self._session = Session(url, key, self._http, timeout=timeout)
-        self._connection = Connection(url, key, self._session, self._http, timeout=timeout)
+        self._connection = Connection(
+            url, key, self._session, self._http, timeout=timeout, cache=cache
+        )
         self._line = Line(url, key, self._session)
         self._organizations = AsyncOrganizations(self._connection)
 
@@ -170,65 +174,88 @@ class AsyncCustomerTickets:
     async def page(
         self,
         *,
+        search: str | None = None,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
         organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
         sort: SortKey = "-created_at",
         size: int = 20,
         total: bool = False,
+        cursor: str | None = None,
     ) -> AsyncTicketPage:
-        """Return the first page of your tickets, in one request; `page.next()` has the next.
+        """Return a page of your tickets, in one request; `page.next()` has the next.
 
         Args:
+            search: words that must all occur in the subject or the description; case does not
+                matter, and no character has a special meaning.
             status: one status or several; left out, all.
             priority: one priority or several; left out, all.
             organization: only what this organization handles.
             created_after: an aware datetime; only tickets younger than this.
             created_before: an aware datetime; only tickets older than this.
+            updated_after: an aware datetime; only tickets that something happened to since.
+            updated_before: an aware datetime; only tickets that nothing happened to since.
             sort: created_at, updated_at or priority; a minus sign sorts downwards.
             size: tickets a page, 1 to 100.
             total: also count the whole list.
+            cursor: a page's `next_cursor` or `previous_cursor`, to go on there; the other
+                arguments must be the same. Left out, the first page.
 
         Raises:
             InvalidInput: one or more arguments are wrong; no request was made.
         """
         query = checked(
             TicketQuery,
+            search=search,
             status=status,
             priority=priority,
             organization=organization,
             created_after=created_after,
             created_before=created_before,
+            updated_after=updated_after,
+            updated_before=updated_before,
             sort=sort,
             size=size,
             total=total,
         )
-        return await tickets.fetch_page(self._connection, query)
+        start = tickets.place(cursor, query.sort)
+        return await tickets.fetch_page(self._connection, query, start)
 
     def all(
         self,
         *,
+        search: str | None = None,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
         organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
         sort: SortKey = "-created_at",
     ) -> AsyncIterator[Ticket]:
-        """Iterate over all your tickets that fit, read page by page; the arguments are `page`'s.
+        """Iterate over all your tickets that fit, each once; the arguments are `page`'s.
+
+        They are read page by page. One that changes meanwhile and so moves within the list comes
+        at the end.
 
         Raises:
             InvalidInput: one or more arguments are wrong; no request was made.
         """
         query = checked(
             TicketQuery,
+            search=search,
             status=status,
             priority=priority,
             organization=organization,
             created_after=created_after,
             created_before=created_before,
+            updated_after=updated_after,
+            updated_before=updated_before,
             sort=sort,
             size=100,
         )
@@ -255,3 +282,4 @@ class AsyncCustomerTickets:
         # would go on delivering to a websocket that it let in as somebody else.
         await self._line.hang_up()
         self._organizations.forget()
+        self._connection.cache.clear()

@@ -15,6 +15,7 @@ from postgrest import AsyncPostgrestClient
 from postgrest.base_request_builder import RequestConfig
 from pydantic import TypeAdapter, ValidationError
 
+from ._cache import Cache
 from ._errors import ClientClosed, CustomerTicketsError, Offline, SignInRequired, UnexpectedAnswer
 from ._retry import retrying
 from ._session import Session
@@ -42,9 +43,17 @@ class Connection:
     """A client's connection to PostgREST, as the signed-in user and never as anybody else."""
 
     def __init__(
-        self, url: str, key: str, session: Session, http: httpx.AsyncClient, *, timeout: float
+        self,
+        url: str,
+        key: str,
+        session: Session,
+        http: httpx.AsyncClient,
+        *,
+        timeout: float,
+        cache: float,
     ) -> None:
         self.session = session
+        self.cache = Cache(cache, time.monotonic)
         self.rest = AsyncPostgrestClient(
             f"{url}/rest/v1", headers={"apikey": key}, http_client=http, retry_enabled=False
         )

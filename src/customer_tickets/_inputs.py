@@ -21,7 +21,8 @@ from ._errors import FieldError, InvalidInput
 from ._models import Frozen, Priority
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return the text if a database can store it; ValueError otherwise."""
     if "\x00" in text:
         raise ValueError("must not contain the character NUL")
     try:
@@ -32,14 +33,14 @@ def _printable(text: str) -> str:
 
 
 def _stripped(text: str) -> str:
-    stripped = _printable(text).strip()
+    stripped = printable(text).strip()
     if not stripped:
         raise ValueError("must not be empty")
     return stripped
 
 
 def _not_blank(text: str) -> str:
-    if not _printable(text).strip():
+    if not printable(text).strip():
         raise ValueError("must not be empty")
     return text
 
@@ -49,7 +50,7 @@ class NewTicket(Frozen):
 
     id: UUID
     subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)]
-    description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)]
+    description: Annotated[StrictStr, AfterValidator(printable), Field(max_length=20_000)]
     handling_org_id: UUID
     priority: Priority
 
@@ -67,7 +68,7 @@ class TicketChange(Frozen):
 
     request_id: UUID
     subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
-    description: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=20_000)] | None
+    description: Annotated[StrictStr, AfterValidator(printable), Field(max_length=20_000)] | None
     priority: Priority | None
 
 
@@ -94,7 +95,7 @@ class Closing(Frozen):
     """Why a ticket is closed, if the customer says so."""
 
     request_id: UUID
-    reason: Annotated[StrictStr, AfterValidator(_printable), Field(max_length=1_000)] | None
+    reason: Annotated[StrictStr, AfterValidator(printable), Field(max_length=1_000)] | None
 
 
 _Input = TypeVar("_Input", bound=BaseModel)

@@ -80,6 +80,7 @@ class TicketPage:
         items: the tickets, in the order that was asked for.
         total: how many tickets the whole list has, if that was asked for.
         has_next: whether there are more after these.
+        has_previous: whether there are some before these.
     """
 
     def __init__(self, portal: Portal, inner: AsyncTicketPage) -> None:
@@ -101,6 +102,11 @@ class TicketPage:
         """Whether there are more after these."""
         return self._async.has_next
 
+    @property
+    def has_previous(self) -> bool:
+        """Whether there are some before these."""
+        return self._async.has_previous
+
     def next(self) -> TicketPage | None:
         """Return the page after this one, or None after the last.
 
@@ -109,6 +115,24 @@ class TicketPage:
         """
         found = self._portal.run(self._async.next)
         return None if found is None else TicketPage(self._portal, found)
+
+    def previous(self) -> TicketPage | None:
+        """Return the page before this one, or None before the first.
+
+        It ends before the first ticket of this page as that ticket was.
+        """
+        found = self._portal.run(self._async.previous)
+        return None if found is None else TicketPage(self._portal, found)
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The place of the next page, as a text for an address: `page(cursor=…)` goes on there."""
+        return self._async.next_cursor
+
+    @property
+    def previous_cursor(self) -> str | None:
+        """The place of the page before, as a text for an address."""
+        return self._async.previous_cursor
 
 
 class TicketThread:
@@ -249,13 +273,15 @@ class CustomerTickets:
         url: the project's URL, such as https://abc.supabase.co.
         key: its publishable key (`sb_publishable_…`) or its anon JWT; never a secret key.
         timeout: seconds that one call may take in all, repetitions included.
+        cache: seconds that pages, counts and threads may be handed out again without a request;
+            own writes and live events drop what they change at once. 0 keeps none.
 
     Making one makes no request. All methods raise SignInRequired, before any request, while
     nobody is signed in, and Offline, RateLimited or Unavailable when the server cannot be had.
     """
 
-    def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
-        self._start(AsyncCustomerTickets(url, key, timeout=timeout))
+    def __init__(self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0) -> None:
+        self._start(AsyncCustomerTickets(url, key, timeout=timeout, cache=cache))
 
     def _start(self, client: AsyncCustomerTickets) -> None:
         self._async = client
@@ -365,26 +391,36 @@ class CustomerTickets:
     def page(
         self,
         *,
+        search: str | None = None,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
         organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
         sort: SortKey = "-created_at",
         size: int = 20,
         total: bool = False,
+        cursor: str | None = None,
     ) -> TicketPage:
-        """Return the first page of your tickets, in one request; `page.next()` has the next.
+        """Return a page of your tickets, in one request; `page.next()` has the next.
 
         Args:
+            search: words that must all occur in the subject or the description; case does not
+                matter, and no character has a special meaning.
             status: one status or several; left out, all.
             priority: one priority or several; left out, all.
             organization: only what this organization handles.
             created_after: an aware datetime; only tickets younger than this.
             created_before: an aware datetime; only tickets older than this.
+            updated_after: an aware datetime; only tickets that something happened to since.
+            updated_before: an aware datetime; only tickets that nothing happened to since.
             sort: created_at, updated_at or priority; a minus sign sorts downwards.
             size: tickets a page, 1 to 100.
             total: also count the whole list.
+            cursor: a page's `next_cursor` or `previous_cursor`, to go on there; the other
+                arguments must be the same. Left out, the first page.
 
         Raises:
             InvalidInput: one or more arguments are wrong; no request was made.
@@ -393,28 +429,38 @@ class CustomerTickets:
             self._portal,
             self._portal.run(
                 self._async.page,
+                search=search,
                 status=status,
                 priority=priority,
                 organization=organization,
                 created_after=created_after,
                 created_before=created_before,
+                updated_after=updated_after,
+                updated_before=updated_before,
                 sort=sort,
                 size=size,
                 total=total,
+                cursor=cursor,
             ),
         )
 
     def all(
         self,
         *,
+        search: str | None = None,
         status: Status | Sequence[Status] | None = None,
         priority: Priority | Sequence[Priority] | None = None,
         organization: Organization | UUID | str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
         sort: SortKey = "-created_at",
     ) -> Iterator[Ticket]:
-        """Iterate over all your tickets that fit, read page by page; the arguments are `page`'s.
+        """Iterate over all your tickets that fit, each once; the arguments are `page`'s.
+
+        They are read page by page. One that changes meanwhile and so moves within the list comes
+        at the end.
 
         Raises:
             InvalidInput: one or more arguments are wrong; no request was made.
@@ -422,11 +468,14 @@ class CustomerTickets:
         return _iterate(
             self._portal,
             self._async.all(
+                search=search,
                 status=status,
                 priority=priority,
                 organization=organization,
                 created_after=created_after,
                 created_before=created_before,
+                updated_after=updated_after,
+                updated_before=updated_before,
                 sort=sort,
             ),
         )

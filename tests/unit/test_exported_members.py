@@ -36,4 +36,5 @@ def test_both_faces_have_the_same_methods() -> None:
             if part[0] != "_"
         }
         inside = {"forget", "ready", "take"}
-        assert blocking - {"items", "total", "has_next", "last_seq"} == waiting - inside, name
+        fields = {"items", "total", "has_next", "has_previous", "last_seq"}
+        assert blocking - fields == waiting - inside, name
