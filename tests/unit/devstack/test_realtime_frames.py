@@ -13,12 +13,9 @@ from customer_tickets.devstack.realtime.frames import (
     Version1,
     Version2,
     Wire,
-    as_list,
-    as_object,
     codec_for,
-    parse_json,
-    to_json,
 )
+from customer_tickets.devstack.realtime.values import as_list, as_object, parse_json, to_json
 
 CODECS: list[Codec] = [Version1(), Version2()]
 JSON = st.recursive(

@@ -42,6 +42,8 @@ async def _serve(arguments: argparse.Namespace, secret: str, control_key: str | 
         access_log=None,
         shutdown_timeout=STOP_SECONDS,
         handler_cancellation=True,
+        # As there: a body that is compressed is no JSON.
+        auto_decompress=False,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -62,7 +62,7 @@ def _check_without_database(project: Project, applicant: Applicant, key: TopicKe
     now = time.monotonic()
     project.joins.count(now)
     if project.joins.exceeded(now):
-        raise JoinRefused("ClientJoinRateLimitReached: Too many joins per second", close=True)
+        raise JoinRefused("ClientJoinRateLimitReached: Too many joins per second")
     limit = profile.channels_per_socket
     if limit is not None and applicant.channels >= limit:
         raise JoinRefused("ChannelRateLimitReached: Too many channels")

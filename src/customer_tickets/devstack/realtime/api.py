@@ -8,19 +8,12 @@ from aiohttp import web
 
 from customer_tickets.devstack.realtime.authorize import Caller, Grants, ask_write
 from customer_tickets.devstack.realtime.database import DatabaseTrouble
-from customer_tickets.devstack.realtime.frames import (
-    Broadcast,
-    RawBroadcast,
-    RelayedBroadcast,
-    as_list,
-    as_object,
-    parse_json,
-    to_json,
-)
+from customer_tickets.devstack.realtime.frames import Broadcast, RawBroadcast, RelayedBroadcast
 from customer_tickets.devstack.realtime.hub import TopicKey
 from customer_tickets.devstack.realtime.joining import PREFIX
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.tokens import TokenRefused
+from customer_tickets.devstack.realtime.values import as_list, as_object, parse_json, to_json
 
 __all__ = ["Api"]
 
@@ -56,8 +49,9 @@ class Api:
         errors = [_errors(message) for message in checked]
         if any(errors):
             return web.json_response({"errors": {"messages": errors}}, status=422)
-        if self._over_limit(len(checked)):
-            return self._limited(len(checked))
+        limited = self._over_limit(len(checked))
+        if limited is not None:
+            return limited
         granted: dict[str, Grants] = {}
         for message in checked:
             await self._publish(message, caller, granted)
@@ -77,8 +71,9 @@ class Api:
             return _message(400, "Bad Request")
         if len(body) > self._project.profile.max_payload:
             return _message(422, "Payload size exceeded")
-        if self._over_limit(1):
-            return self._limited(1)
+        limited = self._over_limit()
+        if limited is not None:
+            return limited
         try:
             allowed = not key.private or (await self._grants(caller, key.name)).broadcast
         except DatabaseTrouble as trouble:
@@ -119,6 +114,8 @@ class Api:
             "event": message["event"],
             "payload": message["payload"],
         }
+        if message.get("id") is not None:
+            payload["meta"] = {"id": message["id"]}
         relayed = RelayedBroadcast(PREFIX + name, "broadcast", payload)
         self._deliver(TopicKey(private, name), relayed)
 
@@ -126,15 +123,16 @@ class Api:
         self._project.events.count(_now())
         self._project.hub.publish(key, message)
 
-    def _over_limit(self, messages: int) -> bool:
+    def _over_limit(self, batch: int = 0) -> web.Response | None:
         limit, events = self._project.profile.events_per_second, self._project.events
-        return limit is not None and (events.exceeded(_now()) or messages > limit)
-
-    def _limited(self, messages: int) -> web.Response:
-        if self._project.events.exceeded(_now()):
+        if limit is None:
+            return None
+        if events.exceeded(_now()):
             return _message(429, "You have exceeded your rate limit", self._rates())
-        text = "Too many messages to broadcast, please reduce the batch size"
-        return _message(429, text if messages > 1 else "Too many requests", self._rates())
+        if events.average(_now()) + batch > limit:
+            text = "Too many messages to broadcast, please reduce the batch size"
+            return _message(429, text, self._rates())
+        return None
 
     def _rates(self) -> dict[str, str]:
         limit = self._project.profile.events_per_second
@@ -142,9 +140,9 @@ class Api:
             return {}
         average = self._project.events.average(_now())
         return {
-            "x-rate-rolling": f"{average:g}",
-            "x-rate-limit": f"{limit:g}",
-            "x-rate-limit-remaining": f"{max(0.0, limit - average):g}",
+            "x-rate-rolling": f"{int(average)}",
+            "x-rate-limit": f"{int(limit)}",
+            "x-rate-limit-remaining": f"{int(limit) - int(average)}",
         }
 
 
@@ -169,7 +167,7 @@ def _errors(message: Mapping[str, object]) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     for field in ("topic", "event", "payload"):
         value = message.get(field)
-        right = as_object(value) is not None if field == "payload" else isinstance(value, str)
+        right = as_object(value) is not None if field == "payload" else _is_text(value)
         if value is None or value == "":
             errors[field] = [BLANK]
         elif not right:
@@ -179,6 +177,11 @@ def _errors(message: Mapping[str, object]) -> dict[str, list[str]]:
     if message.get("id") is not None and not _is_uuid(message["id"]):
         errors["id"] = [INVALID]
     return errors
+
+
+def _is_text(value: object) -> bool:
+    # Nothing can be asked of the database with a lone surrogate.
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _is_uuid(value: object) -> bool:

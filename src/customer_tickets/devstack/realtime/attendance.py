@@ -3,9 +3,9 @@
 import time
 
 from customer_tickets.devstack.realtime.admission import Admission
-from customer_tickets.devstack.realtime.frames import as_object, to_json
 from customer_tickets.devstack.realtime.limits import Window
 from customer_tickets.devstack.realtime.project import Project
+from customer_tickets.devstack.realtime.values import as_object, to_json
 
 __all__ = ["Attendance", "PresenceEnded"]
 

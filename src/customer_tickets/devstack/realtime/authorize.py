@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 
 from customer_tickets.devstack.realtime.database import Connection, Database, DatabaseTrouble
-from customer_tickets.devstack.realtime.frames import to_json
 from customer_tickets.devstack.realtime.tokens import Claims
+from customer_tickets.devstack.realtime.values import to_json
 
 __all__ = ["Caller", "Grants", "ask_read", "ask_write"]
 

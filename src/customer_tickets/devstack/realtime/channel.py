@@ -12,16 +12,17 @@ from customer_tickets.devstack.realtime.admission import Admission
 from customer_tickets.devstack.realtime.attendance import Attendance, PresenceEnded
 from customer_tickets.devstack.realtime.frames import (
     Broadcast,
+    BytesBroadcast,
     Codec,
     Frame,
     RawBroadcast,
     RelayedBroadcast,
     UserPush,
     Wire,
-    as_object,
 )
 from customer_tickets.devstack.realtime.hub import Subscriber
 from customer_tickets.devstack.realtime.project import Project
+from customer_tickets.devstack.realtime.values import as_object
 
 __all__ = ["Channel", "Line"]
 
@@ -101,6 +102,9 @@ class Channel:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
+        # Nobody takes from the mailbox any more: whoever waits for room in it must not wait on.
+        while not self._mailbox.empty():
+            self._mailbox.get_nowait()
 
     def system(self, extension: str, status: str, message: str) -> None:
         """Push a system message."""
@@ -246,5 +250,7 @@ def _broadcast_of(topic: str, payload: object) -> tuple[Broadcast, int]:
     if isinstance(payload, UserPush):
         raw = RawBroadcast(topic, payload.event, payload.payload, payload.is_json)
         return raw, len(payload.payload)
+    if isinstance(payload, bytes):
+        return BytesBroadcast(topic, "broadcast", payload), len(payload)
     relayed = RelayedBroadcast(topic, "broadcast", payload)
     return relayed, len(relayed.wire(1).data)

@@ -4,13 +4,14 @@ Version 1.0.0 is one JSON object a frame and never says `join_ref` to a client; 
 JSON array, or a binary frame whose first byte says which kind it is.
 """
 
-import json
-import math
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
+
+from customer_tickets.devstack.realtime.values import as_list, as_object, parse_json, to_json
 
 __all__ = [
     "Broadcast",
+    "BytesBroadcast",
     "Codec",
     "Frame",
     "RawBroadcast",
@@ -19,50 +20,10 @@ __all__ = [
     "Version1",
     "Version2",
     "Wire",
-    "as_list",
-    "as_object",
     "codec_for",
-    "parse_json",
-    "to_json",
 ]
 
-USER_PUSH, USER_BROADCAST = 3, 4
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("a number too large to be written again")
-    return number
-
-
-def parse_json(text: str | bytes) -> object:
-    """Read JSON strictly; whatever is wrong with it is a ValueError."""
-    try:
-        return cast(
-            "object", json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-        )
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def to_json(value: object) -> str:
-    """Write compact JSON in ASCII, so that a lone surrogate cannot make invalid UTF-8."""
-    return json.dumps(value, separators=(",", ":"))
-
-
-def as_object(value: object) -> dict[str, object] | None:
-    """The value as a JSON object, or None if it is something else."""
-    return cast("dict[str, object]", value) if isinstance(value, dict) else None
-
-
-def as_list(value: object) -> list[object] | None:
-    """The value as a JSON array, or None if it is something else."""
-    return cast("list[object]", value) if isinstance(value, list) else None
+PUSH, BROADCAST, USER_PUSH, USER_BROADCAST = 0, 2, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +73,9 @@ class RelayedBroadcast:
 
     def wire(self, version: Literal[1, 2]) -> Wire:
         """Text for either version, without refs."""
+        if version == 2 and as_object(self.payload) is None:
+            # There it is whoever sends it that crashes, once somebody of version 2 listens.
+            raise ValueError("version 2 has objects only")
         if version not in self._wires:
             codec = VERSION_1 if version == 1 else VERSION_2
             self._wires[version] = codec.push(self.topic, self.event, self.payload)
@@ -159,6 +123,23 @@ class RawBroadcast:
             return None
         sizes = bytes((USER_BROADCAST, len(topic), len(event), len(meta), int(self.is_json)))
         return Wire(b"".join((sizes, topic, event, meta, self.payload)), binary=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BytesBroadcast:
+    """An event whose payload is bytes; has a form in version 2 only."""
+
+    topic: str
+    event: str
+    payload: bytes
+
+    def wire(self, version: Literal[1, 2]) -> Wire | None:
+        """A binary frame, or nothing."""
+        topic, event = self.topic.encode(), self.event.encode(errors="replace")
+        if version == 1 or max(len(topic), len(event)) > 255:
+            return None
+        sizes = bytes((BROADCAST, len(topic), len(event)))
+        return Wire(b"".join((sizes, topic, event, self.payload)), binary=True)
 
 
 class Codec(Protocol):
@@ -219,17 +200,17 @@ class Version2:
     version: Literal[1, 2] = 2
 
     def decode(self, data: str | bytes, *, binary: bool) -> Frame | None:
-        """Read an array of five, or a binary user broadcast."""
+        """Read an array of five or more, or a binary frame."""
         if binary:
-            return _decode_user_push(data if isinstance(data, bytes) else data.encode())
+            return _decode_binary(data if isinstance(data, bytes) else data.encode())
         try:
             parts = as_list(parse_json(data))
         except ValueError:
             return None
-        if parts is None or len(parts) != 5:
+        if parts is None or len(parts) < 5:
             return None
         return _frame(
-            dict(zip(("join_ref", "ref", "topic", "event", "payload"), parts, strict=True))
+            dict(zip(("join_ref", "ref", "topic", "event", "payload"), parts, strict=False))
         )
 
     def reply(self, frame: Frame, status: str, response: object) -> Wire:
@@ -257,24 +238,28 @@ def _frame(message: dict[str, object]) -> Frame | None:
     return Frame(topic, event, message["payload"], message["ref"], message.get("join_ref"))
 
 
-def _decode_user_push(data: bytes) -> Frame | None:
-    if len(data) < 7 or data[0] != USER_PUSH:
+def _decode_binary(data: bytes) -> Frame | None:
+    """Four strings and bytes; or a user's broadcast, which has metadata and an encoding as well."""
+    is_user = data[:1] == bytes([USER_PUSH])
+    count = 5 if is_user else 4
+    at = 1 + count + is_user
+    if len(data) < at or data[0] not in {PUSH, USER_PUSH}:
         return None
-    sizes, is_json, at = data[1:6], data[6] == 1, 7
     strings: list[bytes] = []
-    for size in sizes:
+    for size in data[1 : 1 + count]:
         strings.append(data[at : at + size])
         at += size
     if len(data) < at:
         return None
+    is_json = is_user and data[6] != 0
     try:
         join_ref, ref, topic, event = (text.decode() for text in strings[:4])
         if is_json:
             parse_json(data[at:])
     except ValueError:
         return None
-    push = UserPush(event, data[at:], is_json)
-    return Frame(topic, "broadcast", push, ref or None, join_ref or None)
+    payload = UserPush(event, data[at:], is_json) if is_user else data[at:]
+    return Frame(topic, "broadcast" if is_user else event, payload, ref or None, join_ref or None)
 
 
 VERSION_1, VERSION_2 = Version1(), Version2()

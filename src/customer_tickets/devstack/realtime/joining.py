@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeGuard
 from uuid import uuid1
 
-from customer_tickets.devstack.realtime.frames import as_list, as_object, to_json
+from customer_tickets.devstack.realtime.values import as_list, as_object, to_json
 
 __all__ = ["JoinRefused", "JoinRequest", "Replay", "read_join", "topic_name"]
 
@@ -17,11 +17,14 @@ LATEST = 253_402_300_800_000  # the year 10000, where datetime ends
 class JoinRefused(Exception):
     """A join that is answered with an error; `reason` is the text on the wire."""
 
-    def __init__(self, reason: str, *, close: bool = False):
+    def __init__(self, reason: str):
         super().__init__(reason)
         self.reason = reason
-        self.close = close
+
+    @property
+    def closes(self) -> bool:
         """Whether the whole socket is closed after the answer."""
+        return self.reason.startswith(("ClientJoinRateLimitReached:", "TenantNotFound:"))
 
 
 @dataclass(frozen=True, slots=True)

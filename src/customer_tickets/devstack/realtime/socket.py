@@ -156,22 +156,19 @@ class Connection:
         if old is not None:
             old.finish(tell=False)
         self._outbox.hold()
-        close, channel = False, None
+        refusal, channel = None, None
         try:
             channel = await self._admit(frame, name)
             reply = self._codec.reply(frame, "ok", {"postgres_changes": channel.requested_changes})
         except JoinRefused as refused:
             await asyncio.sleep(self._project.profile.join_error_delay)
-            reply, close = (
-                self._codec.reply(frame, "error", {"reason": refused.reason}),
-                refused.close,
-            )
+            refusal, reply = refused, self._codec.reply(frame, "error", {"reason": refused.reason})
         # The answer comes before everything that was heard meanwhile, the old channel's end second.
         ends = [] if old is None else [self._codec.push(old.topic, "phx_close", {}, old.join_ref)]
         self._outbox.release(reply, *ends)
         if channel is not None:
             channel.start()
-        if close:
+        if refusal is not None and refusal.closes:
             await self._outbox.flush(self._write)
             await self._close(1001)
 

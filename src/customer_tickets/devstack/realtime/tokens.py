@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import jwt
 
-from customer_tickets.devstack.realtime.frames import as_object, parse_json
+from customer_tickets.devstack.realtime.values import as_object, parse_json
 
 __all__ = ["Claims", "TokenRefused", "verify"]
 

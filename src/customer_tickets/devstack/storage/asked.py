@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Self, cast
 
-from customer_tickets.devstack.realtime.frames import as_list, as_object, parse_json
+from customer_tickets.devstack.realtime.values import as_list, as_object, parse_json
 from customer_tickets.devstack.storage import errors
 
 __all__ = ["Body"]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from aiohttp import web
 from psycopg.rows import DictRow
 
-from customer_tickets.devstack.realtime.frames import as_object
+from customer_tickets.devstack.realtime.values import as_object
 from customer_tickets.devstack.storage import catalog, errors, names, ranges, rows, signing
 from customer_tickets.devstack.storage.caller import Scope
 from customer_tickets.devstack.storage.project import Call, Project, Route, Tail

@@ -8,7 +8,7 @@ from aiohttp import web
 from psycopg import sql
 from psycopg.rows import DictRow
 
-from customer_tickets.devstack.realtime.frames import as_list, parse_json
+from customer_tickets.devstack.realtime.values import as_list, parse_json
 from customer_tickets.devstack.storage import errors, rows
 from customer_tickets.devstack.storage.asked import Body
 from customer_tickets.devstack.storage.project import Call, Project, Route

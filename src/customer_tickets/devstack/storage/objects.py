@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from customer_tickets.devstack.realtime.frames import as_object
+from customer_tickets.devstack.realtime.values import as_object
 from customer_tickets.devstack.storage import catalog, errors, names, rows, signing
 from customer_tickets.devstack.storage.asked import Body
 from customer_tickets.devstack.storage.catalog import NewObject

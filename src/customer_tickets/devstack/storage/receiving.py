@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from customer_tickets.devstack.realtime.frames import as_object
+from customer_tickets.devstack.realtime.values import as_object
 from customer_tickets.devstack.storage import errors, names
 
 __all__ = ["Incoming", "receive"]
