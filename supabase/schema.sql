@@ -12,6 +12,10 @@ table public.organizations with row level security: service_role DELETE, service
   -- Who handles tickets. A customer chooses one for each ticket.
 table public.profiles with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
   -- Who a user is: the role, the organization of staff, the name others see.
+table public.ticket_attachments with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- A file of a description, a message or a draft. Its id comes from the client.
+table public.ticket_drafts with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- A ticket or a reply that is not submitted yet. Its id becomes that of the ticket or message.
 table public.ticket_events with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
   -- Everything public that happened to a ticket, numbered without a gap; holds no message text.
 table public.ticket_messages with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
@@ -34,6 +38,35 @@ public.profiles.org_id uuid: authenticated SELECT
 public.profiles.role text not null default 'customer'::text: authenticated SELECT
 public.profiles.display_name text not null: authenticated SELECT
 public.profiles.created_at timestamp with time zone not null default now(): authenticated SELECT
+public.ticket_attachments.id uuid not null: authenticated SELECT
+public.ticket_attachments.user_id uuid not null: authenticated SELECT
+public.ticket_attachments.ticket_id uuid: authenticated SELECT
+public.ticket_attachments.message_id uuid: authenticated SELECT
+  -- Null for the files of the description.
+public.ticket_attachments.draft_id uuid: authenticated SELECT
+public.ticket_attachments.place smallint not null: authenticated SELECT
+  -- Where it stands among its like, from 1.
+public.ticket_attachments.file_name text not null: authenticated SELECT
+public.ticket_attachments.content_type text not null: authenticated SELECT
+public.ticket_attachments.size_bytes bigint not null: authenticated SELECT
+public.ticket_attachments.sha256 text not null: authenticated SELECT
+public.ticket_attachments.object_key text not null generated default (((user_id)::text || '/'::text) || (id)::text): authenticated SELECT
+  -- Its name in bucket ticket-attachments.
+public.ticket_attachments.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+public.ticket_drafts.id uuid not null: authenticated SELECT
+public.ticket_drafts.user_id uuid not null: authenticated SELECT
+public.ticket_drafts.ticket_id uuid: authenticated SELECT
+  -- Where it replies; null for a new ticket.
+public.ticket_drafts.handling_org_id uuid: authenticated SELECT
+public.ticket_drafts.subject text not null default ''::text: authenticated SELECT
+public.ticket_drafts.description text not null default ''::text: authenticated SELECT
+public.ticket_drafts.priority text not null default 'medium'::text: authenticated SELECT
+public.ticket_drafts.body text not null default ''::text: authenticated SELECT
+public.ticket_drafts.reply_to uuid: authenticated SELECT
+public.ticket_drafts.version integer not null default 1: authenticated SELECT
+  -- How often it was saved: who knows another is late.
+public.ticket_drafts.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+public.ticket_drafts.updated_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
 public.ticket_events.ticket_id uuid not null: authenticated SELECT
 public.ticket_events.seq bigint not null: authenticated SELECT
 public.ticket_events.kind text not null: authenticated SELECT
@@ -107,6 +140,31 @@ public.profiles profiles_pkey PRIMARY KEY (user_id)
 public.profiles profiles_role_check CHECK ((role = ANY (ARRAY['customer'::text, 'employee'::text, 'admin'::text])))
 public.profiles profiles_staff_has_organization CHECK (((role = 'customer'::text) OR (org_id IS NOT NULL)))
 public.profiles profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE
+public.ticket_attachments ticket_attachments_content_type_check CHECK (((char_length(content_type) >= 1) AND (char_length(content_type) <= 127)))
+public.ticket_attachments ticket_attachments_draft_id_fkey FOREIGN KEY (draft_id) REFERENCES public.ticket_drafts(id) ON DELETE CASCADE
+public.ticket_attachments ticket_attachments_draft_or_ticket CHECK (((draft_id IS NULL) <> (ticket_id IS NULL)))
+public.ticket_attachments ticket_attachments_file_name_check CHECK ((((char_length(file_name) >= 1) AND (char_length(file_name) <= 255)) AND (file_name = private.trimmed(file_name)) AND (file_name !~ '[\u0001-\u001f\u007f-\u009f/\\]'::text) AND (file_name <> ALL (ARRAY['.'::text, '..'::text]))))
+public.ticket_attachments ticket_attachments_message_has_ticket CHECK (((message_id IS NULL) OR (ticket_id IS NOT NULL)))
+public.ticket_attachments ticket_attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES public.ticket_messages(id) ON DELETE CASCADE
+public.ticket_attachments ticket_attachments_object_key_key UNIQUE (object_key)
+public.ticket_attachments ticket_attachments_pkey PRIMARY KEY (id)
+public.ticket_attachments ticket_attachments_place_check CHECK (((place >= 1) AND (place <= 20)))
+public.ticket_attachments ticket_attachments_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+public.ticket_attachments ticket_attachments_size_bytes_check CHECK ((size_bytes >= 0))
+public.ticket_attachments ticket_attachments_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
+public.ticket_drafts ticket_drafts_body_check CHECK ((char_length(body) <= 20000))
+public.ticket_drafts ticket_drafts_description_check CHECK ((char_length(description) <= 20000))
+public.ticket_drafts ticket_drafts_pkey PRIMARY KEY (id)
+public.ticket_drafts ticket_drafts_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text])))
+public.ticket_drafts ticket_drafts_subject_check CHECK ((char_length(subject) <= 200))
+public.ticket_drafts ticket_drafts_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
+public.ticket_drafts ticket_drafts_ticket_or_reply CHECK (
+CASE
+    WHEN (ticket_id IS NULL) THEN ((body = ''::text) AND (reply_to IS NULL))
+    ELSE ((subject = ''::text) AND (description = ''::text) AND (handling_org_id IS NULL))
+END)
+public.ticket_drafts ticket_drafts_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.profiles(user_id) ON DELETE CASCADE
+public.ticket_drafts ticket_drafts_version_check CHECK ((version >= 1))
 public.ticket_events ticket_events_actor_name_check CHECK (((char_length(actor_name) >= 1) AND (char_length(actor_name) <= 200)))
 public.ticket_events ticket_events_actor_role_check CHECK ((actor_role = ANY (ARRAY['customer'::text, 'employee'::text, 'admin'::text, 'system'::text])))
 public.ticket_events ticket_events_data_check CHECK ((jsonb_typeof(data) = 'object'::text))
@@ -142,6 +200,11 @@ public.tickets tickets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.prof
 -- indexes
 
 CREATE INDEX profiles_org_id_idx ON public.profiles USING btree (org_id)
+CREATE INDEX ticket_attachments_draft_id_idx ON public.ticket_attachments USING btree (draft_id) WHERE (draft_id IS NOT NULL)
+CREATE INDEX ticket_attachments_message_id_idx ON public.ticket_attachments USING btree (message_id) WHERE (message_id IS NOT NULL)
+CREATE INDEX ticket_attachments_ticket_id_idx ON public.ticket_attachments USING btree (ticket_id) WHERE (ticket_id IS NOT NULL)
+CREATE INDEX ticket_drafts_ticket_id_idx ON public.ticket_drafts USING btree (ticket_id, user_id, updated_at DESC)
+CREATE INDEX ticket_drafts_user_id_idx ON public.ticket_drafts USING btree (user_id, updated_at DESC, id DESC)
 CREATE INDEX ticket_messages_reply_to_idx ON public.ticket_messages USING btree (reply_to) WHERE (reply_to IS NOT NULL)
 CREATE INDEX ticket_messages_ticket_id_place_idx ON public.ticket_messages USING btree (ticket_id, place DESC)
 CREATE INDEX ticket_reads_ticket_id_idx ON public.ticket_reads USING btree (ticket_id)
@@ -152,6 +215,9 @@ CREATE INDEX tickets_user_id_created_at_idx ON public.tickets USING btree (user_
 CREATE UNIQUE INDEX organizations_name_key ON public.organizations USING btree (name)
 CREATE UNIQUE INDEX organizations_pkey ON public.organizations USING btree (id)
 CREATE UNIQUE INDEX profiles_pkey ON public.profiles USING btree (user_id)
+CREATE UNIQUE INDEX ticket_attachments_object_key_key ON public.ticket_attachments USING btree (object_key)
+CREATE UNIQUE INDEX ticket_attachments_pkey ON public.ticket_attachments USING btree (id)
+CREATE UNIQUE INDEX ticket_drafts_pkey ON public.ticket_drafts USING btree (id)
 CREATE UNIQUE INDEX ticket_events_pkey ON public.ticket_events USING btree (ticket_id, seq)
 CREATE UNIQUE INDEX ticket_events_request_id_idx ON public.ticket_events USING btree (ticket_id, request_id) WHERE (request_id IS NOT NULL)
 CREATE UNIQUE INDEX ticket_messages_pkey ON public.ticket_messages USING btree (id)
@@ -160,6 +226,12 @@ CREATE UNIQUE INDEX tickets_pkey ON public.tickets USING btree (id)
 
 -- policies
 
+policy "Attachments are seen with what they are attached to" on public.ticket_attachments for select to authenticated
+  using (((draft_id IS NOT NULL) AND (user_id = ( SELECT auth.uid() AS uid))) OR ((message_id IS NULL) AND (EXISTS ( SELECT
+   FROM public.tickets t
+  WHERE (t.id = ticket_attachments.ticket_id)))) OR (EXISTS ( SELECT
+   FROM public.ticket_messages m
+  WHERE (m.id = ticket_attachments.message_id))))
 policy "Customers see their own tickets, staff their organization's" on public.tickets for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)) OR (handling_org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids)))
 policy "Events are seen with their ticket" on public.ticket_events for select to authenticated
@@ -176,12 +248,22 @@ policy "People of a ticket say that they are there and typing" on realtime.messa
   with check ((extension = ANY (ARRAY['broadcast'::text, 'presence'::text])) AND (( SELECT realtime.topic() AS topic) ~~ 'ticket:%:presence'::text) AND ( SELECT private.can_hear(( SELECT realtime.topic() AS topic)) AS can_hear))
 policy "Signed-in users see every organization" on public.organizations for select to authenticated
   using true
+policy "Users delete what they uploaded until it is attached" on storage.objects for delete to authenticated
+  using ((bucket_id = 'ticket-attachments'::text) AND (split_part(name, '/'::text, 1) = (( SELECT auth.uid() AS uid))::text) AND private.may_remove_upload(name))
 policy "Users open tickets for themselves" on public.tickets for insert to authenticated
   with check (user_id = ( SELECT auth.uid() AS uid))
+policy "Users see attachments of their own and of what they see" on storage.objects for select to authenticated
+  using ((bucket_id = 'ticket-attachments'::text) AND ((split_part(name, '/'::text, 1) = (( SELECT auth.uid() AS uid))::text) OR (EXISTS ( SELECT
+   FROM public.ticket_attachments a
+  WHERE (a.object_key = objects.name)))))
 policy "Users see how far they have read themselves" on public.ticket_reads for select to authenticated
+  using (user_id = ( SELECT auth.uid() AS uid))
+policy "Users see their own drafts" on public.ticket_drafts for select to authenticated
   using (user_id = ( SELECT auth.uid() AS uid))
 policy "Users see themselves, staff see their organization's people" on public.profiles for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)) OR (org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids)))
+policy "Users upload attachments below their own folder" on storage.objects for insert to authenticated
+  with check ((bucket_id = 'ticket-attachments'::text) AND (name ~ '^[^/]+/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'::text) AND (split_part(name, '/'::text, 1) = (( SELECT auth.uid() AS uid))::text))
 policy "Who sees a ticket edits it until it is closed" on public.tickets for update to authenticated
   using ((status <> 'closed'::text) AND ((user_id = ( SELECT auth.uid() AS uid)) OR (handling_org_id IN ( SELECT private.staff_org_ids() AS staff_org_ids))))
 policy "Who sees a ticket writes until it is closed, notes only staff" on public.ticket_messages for insert to authenticated
@@ -270,6 +352,205 @@ begin
   );
 end
 $function$
+CREATE OR REPLACE FUNCTION private.attach(attachments jsonb, ticket_id uuid DEFAULT NULL::uuid, message_id uuid DEFAULT NULL::uuid, draft_id uuid DEFAULT NULL::uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  me constant uuid := (select auth.uid());
+  problems jsonb := '[]';
+  item jsonb;
+  place integer;
+  size text;
+begin
+  for item, place in
+    select a.item, a.place
+    from jsonb_array_elements(attachments) with ordinality as a (item, place)
+    order by a.place
+  loop
+    select o.metadata ->> 'size' into size
+    from storage.objects o
+    where o.bucket_id = 'ticket-attachments' and o.name = me || '/' || (item ->> 'id')
+    for share;
+    if not found then
+      problems := problems || private.attachments_problem(place, 'nothing has been uploaded for it.');
+    elsif size is distinct from item ->> 'size_bytes' then
+      problems := problems
+        || private.attachments_problem(place, 'the uploaded file has another size.');
+    else
+      insert into public.ticket_attachments (
+        id, user_id, ticket_id, message_id, draft_id, place, file_name, content_type, size_bytes,
+        sha256
+      )
+      values (
+        (item ->> 'id')::uuid, me, attach.ticket_id, attach.message_id, attach.draft_id, place,
+        private.trimmed(item ->> 'file_name'), item ->> 'content_type',
+        (item ->> 'size_bytes')::bigint, item ->> 'sha256'
+      )
+      on conflict do nothing;
+      if not found then
+        problems := problems
+          || private.attachments_problem(place, 'its id has been used for something else.');
+      end if;
+    end if;
+  end loop;
+  perform private.refuse_invalid(problems);
+end
+$function$
+CREATE OR REPLACE FUNCTION private.attachment_json(attachment public.ticket_attachments)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'id', attachment.id, 'ticket_id', attachment.ticket_id, 'message_id', attachment.message_id,
+    'draft_id', attachment.draft_id, 'user_id', attachment.user_id,
+    'file_name', attachment.file_name, 'content_type', attachment.content_type,
+    'size_bytes', attachment.size_bytes, 'sha256', attachment.sha256,
+    'created_at', attachment.created_at
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachment_limits()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select jsonb_build_object('max_bytes', b.file_size_limit, 'content_types', b.allowed_mime_types)
+    from storage.buckets b
+    where b.id = 'ticket-attachments'
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachment_problem(item jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  file_name constant text := private.trimmed(item ->> 'file_name');
+begin
+  return case
+    when jsonb_typeof(item) is distinct from 'object' then 'it is not an object.'
+    when jsonb_typeof(item -> 'id') is distinct from 'string'
+      or item ->> 'id' !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+      then 'the id is not a UUID in lower case.'
+    when jsonb_typeof(item -> 'file_name') is distinct from 'string' or file_name = ''
+      then 'the file name is missing.'
+    when char_length(file_name) > 255 then 'the file name is longer than 255 characters.'
+    when file_name in ('.', '..') or file_name ~ '[\u0001-\u001f\u007f-\u009f/\\]'
+      then 'the file name is a folder, or has slashes or control characters.'
+    when jsonb_typeof(item -> 'content_type') is distinct from 'string'
+      or char_length(item ->> 'content_type') not between 1 and 127
+      then 'the content type does not have 1 to 127 characters.'
+    when jsonb_typeof(item -> 'size_bytes') is distinct from 'number'
+      or item ->> 'size_bytes' !~ '^[0-9]{1,15}$'
+      then 'the size is not a number of bytes.'
+    when jsonb_typeof(item -> 'sha256') is distinct from 'string'
+      or item ->> 'sha256' !~ '^[0-9a-f]{64}$'
+      then 'the SHA-256 is not 64 hex digits in lower case.'
+  end;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachments_key(attachments jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select coalesce(
+      jsonb_agg(jsonb_build_array(a.item -> 'id', a.item -> 'sha256') order by a.place), '[]'
+    )
+    from jsonb_array_elements(attachments) with ordinality as a (item, place)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachments_of_description(ticket_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
+    from public.ticket_attachments a
+    where a.ticket_id = attachments_of_description.ticket_id and a.message_id is null
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachments_of_message(message_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
+    from public.ticket_attachments a
+    where a.message_id = attachments_of_message.message_id
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachments_problem(place integer, message text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return private.problem('attachments', format('Attachment %s: %s', place, message));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachments_problems(attachments jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  if jsonb_typeof(attachments) is distinct from 'array' then
+    return private.problem('attachments', 'The attachments are not a list.');
+  elsif jsonb_array_length(attachments) > 20 then
+    return private.problem('attachments', 'There are more than 20 attachments.');
+  end if;
+  return (
+    select coalesce(
+      jsonb_agg(private.attachments_problem(x.place, x.message) -> 0 order by x.place)
+        filter (where x.message is not null),
+      '[]'
+    )
+    from (
+      select a.place::integer, coalesce(
+        private.attachment_problem(a.item),
+        case when row_number() over (partition by a.item -> 'id' order by a.place) > 1
+          then 'it is in the list twice.' end
+      ) as message
+      from jsonb_array_elements(attachments) with ordinality as a (item, place)
+    ) x
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.can_hear(topic text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -368,6 +649,66 @@ begin
   returning t.last_seq into number;
   perform private.keep_request(ticket.id, number, close_ticket.request_id);
   return number;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.complete_message(message_id uuid, attachments jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  message public.ticket_messages;
+begin
+  select m.* into message from public.ticket_messages m
+  where m.id = complete_message.message_id and m.author_id = (select auth.uid())
+    and m.created_at >= now();
+  if found and attachments <> '[]' then
+    perform private.attach(attachments, message.ticket_id, message.id);
+    update public.ticket_events e
+    set data = e.data || jsonb_build_object('attachments', jsonb_array_length(attachments))
+    where e.ticket_id = message.ticket_id and e.seq = message.seq;
+  end if;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.complete_ticket(ticket_id uuid, attachments jsonb, follow_up_of uuid DEFAULT NULL::uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  me constant uuid := (select auth.uid());
+  said constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+    'attachments', nullif(jsonb_array_length(attachments), 0),
+    'follow_up_of', complete_ticket.follow_up_of
+  ));
+begin
+  if said = '{}' or not exists (
+    select from public.tickets t
+    where t.id = complete_ticket.ticket_id and t.user_id = me and t.created_at >= now()
+  ) then
+    return;
+  end if;
+  if complete_ticket.follow_up_of is not null then
+    -- Locked as every write locks, before the foreign key does it in its own way.
+    perform from public.tickets t
+    where t.id = complete_ticket.follow_up_of and t.user_id = me and t.status = 'closed'
+    for no key update;
+    if not found then
+      perform private.refuse_invalid(
+        private.problem('follow_up_of', 'This is not a closed ticket of your own.')
+      );
+    end if;
+    update public.tickets t set follow_up_of = complete_ticket.follow_up_of
+    where t.id = complete_ticket.ticket_id;
+  end if;
+  perform private.attach(attachments, complete_ticket.ticket_id);
+  update public.ticket_events e set data = e.data || said
+  where e.ticket_id = complete_ticket.ticket_id and e.seq = 1;
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -517,6 +858,25 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.may_remove_upload(object_key text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  if not starts_with(object_key, (select auth.uid()) || '/') then
+    return false;
+  end if;
+  perform from storage.objects o
+  where o.bucket_id = 'ticket-attachments' and o.name = may_remove_upload.object_key
+  for update;
+  return not exists (
+    select from public.ticket_attachments a where a.object_key = may_remove_upload.object_key
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.message_json(message public.ticket_messages)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -529,7 +889,8 @@ begin
     'author_id', message.author_id, 'author_role', message.author_role,
     'author_name', message.author_name, 'body', message.body,
     'message_type', message.message_type, 'reply_to', message.reply_to,
-    'created_at', message.created_at
+    'created_at', message.created_at,
+    'attachments', private.attachments_of_message(message.id)
   );
 end
 $function$
@@ -650,6 +1011,35 @@ begin
     )
     from public.organizations o
     where o.id = organization_json.org_id
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.orphaned_uploads(older_than_seconds integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  folder constant text := (select auth.uid()) || '/';
+begin
+  return (
+    select jsonb_build_object('uploads', coalesce(jsonb_agg(
+      jsonb_build_object(
+        'object_key', x.name, 'size_bytes', x.metadata -> 'size', 'created_at', x.created_at
+      )
+      order by x.created_at, x.name
+    ), '[]'))
+    from (
+      select o.name, o.metadata, o.created_at
+      from storage.objects o
+      where o.bucket_id = 'ticket-attachments' and o.name like folder || '%'
+        and o.created_at <= clock_timestamp() - make_interval(secs => older_than_seconds)
+        and not exists (select from public.ticket_attachments a where a.object_key = o.name)
+      order by o.created_at, o.name
+      limit 1000
+    ) x
   );
 end
 $function$
@@ -1138,6 +1528,19 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Staff: assigns to an employee and a team; null is nobody.
+CREATE OR REPLACE FUNCTION public.attachment_limits()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.require_user();
+  return private.attachment_limits();
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- What a file may be: bytes and content types; null is anything.
 CREATE OR REPLACE FUNCTION public.close_ticket(ticket_id uuid, request_id uuid, reason text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1163,7 +1566,7 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Closes a ticket; repeating a request_id changes nothing and returns the event it made.
-CREATE OR REPLACE FUNCTION public.create_ticket(id uuid, subject text, description text, handling_org_id uuid, priority text DEFAULT 'medium'::text)
+CREATE OR REPLACE FUNCTION public.create_ticket(id uuid, subject text, description text, handling_org_id uuid, priority text DEFAULT 'medium'::text, attachments jsonb DEFAULT '[]'::jsonb, follow_up_of uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -1173,11 +1576,13 @@ declare
   me constant uuid := private.require_user();
   wanted_subject constant text := private.trimmed(coalesce(create_ticket.subject, ''));
   wanted_description constant text := coalesce(create_ticket.description, '');
+  files constant jsonb := coalesce(nullif(create_ticket.attachments, 'null'), '[]');
   problems jsonb := private.ticket_problems(
     wanted_subject, wanted_description, coalesce(create_ticket.priority, '')
-  );
+  ) || private.attachments_problems(files);
   ticket public.tickets;
   opening public.ticket_events;
+  attached jsonb;
 begin
   if create_ticket.id is null then
     problems := problems || private.problem('id', 'The id is missing.');
@@ -1194,17 +1599,27 @@ begin
     create_ticket.handling_org_id
   )
   on conflict (id) do nothing;
+  if found then
+    perform private.complete_ticket(create_ticket.id, files, create_ticket.follow_up_of);
+  end if;
 
   select t.* into ticket from public.tickets t where t.id = create_ticket.id and t.user_id = me;
   select e.* into opening from public.ticket_events e where e.ticket_id = ticket.id and e.seq = 1;
-  -- Against what it was created with: the ticket may have been edited since.
+  attached := private.attachments_of_description(ticket.id);
+  -- Against what it was created with: the ticket may have been edited since, and what it follows
+  -- deleted.
   if opening.request_hash is distinct from private.ticket_hash(
-    wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
-  ) then
+      wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
+    )
+    or (opening.data ->> 'follow_up_of')::uuid is distinct from create_ticket.follow_up_of
+    or private.attachments_key(attached) <> private.attachments_key(files)
+  then
     perform private.refuse_used_id('id');
   end if;
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'attachments', attached,
     'events', jsonb_build_array(private.event_json(opening))
   );
 end
@@ -1272,6 +1687,19 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Remembers how far the caller has read; never backwards, never beyond the last event.
+CREATE OR REPLACE FUNCTION public.orphaned_uploads(older_than_seconds integer DEFAULT 3600)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.require_user();
+  return private.orphaned_uploads(greatest(coalesce(older_than_seconds, 3600), 0));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The oldest 1,000 of the caller's own uploads, of some age, that are attached to nothing.
 CREATE OR REPLACE FUNCTION public.reopen_ticket(ticket_id uuid, request_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1292,7 +1720,7 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Reopens a ticket within its organization's time; repeating a request_id changes nothing.
-CREATE OR REPLACE FUNCTION public.send_message(id uuid, ticket_id uuid, body text, message_type text DEFAULT 'public'::text, reply_to uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.send_message(id uuid, ticket_id uuid, body text, message_type text DEFAULT 'public'::text, reply_to uuid DEFAULT NULL::uuid, attachments jsonb DEFAULT '[]'::jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -1300,6 +1728,7 @@ AS $function$
 #variable_conflict use_column
 declare
   me constant uuid := private.require_user();
+  files constant jsonb := coalesce(nullif(send_message.attachments, 'null'), '[]');
   problems jsonb := '[]';
   message public.ticket_messages;
   ticket public.tickets;
@@ -1317,7 +1746,7 @@ begin
   if coalesce(send_message.message_type, '') not in ('public', 'internal') then
     problems := problems || private.problem('message_type', 'The type is public or internal.');
   end if;
-  perform private.refuse_invalid(problems);
+  perform private.refuse_invalid(problems || private.attachments_problems(files));
 
   -- Looked for before writing: a repetition is answered even when the ticket has been closed since.
   select m.* into message
@@ -1330,13 +1759,18 @@ begin
       send_message.reply_to
     )
     on conflict (id) do nothing;
+    if found then
+      perform private.complete_message(send_message.id, files);
+    end if;
     select m.* into message
     from public.ticket_messages m
     where m.id = send_message.id and m.author_id = me;
   end if;
   if (message.ticket_id, message.body, message.message_type, message.reply_to) is distinct from (
     send_message.ticket_id, send_message.body, send_message.message_type, send_message.reply_to
-  ) then
+  ) or private.attachments_key(private.attachments_of_message(message.id))
+    <> private.attachments_key(files)
+  then
     perform private.refuse_used_id('id');
   end if;
   select t.* into ticket from public.tickets t where t.id = send_message.ticket_id;
@@ -1467,6 +1901,7 @@ begin
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
     'organization', private.organization_json(ticket.handling_org_id),
+    'attachments', private.attachments_of_description(ticket_id),
     'messages', messages -> 'messages',
     'more_messages', messages -> 'more',
     'events', events -> 'events',

@@ -22,6 +22,45 @@ begin
 end
 $$;
 
+create function private.attachment_json(attachment public.ticket_attachments) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', attachment.id, 'ticket_id', attachment.ticket_id, 'message_id', attachment.message_id,
+    'draft_id', attachment.draft_id, 'user_id', attachment.user_id,
+    'file_name', attachment.file_name, 'content_type', attachment.content_type,
+    'size_bytes', attachment.size_bytes, 'sha256', attachment.sha256,
+    'created_at', attachment.created_at
+  );
+end
+$$;
+
+-- One function for each, not one with three arguments: each condition has an index of its own.
+create function private.attachments_of_description(ticket_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
+    from public.ticket_attachments a
+    where a.ticket_id = attachments_of_description.ticket_id and a.message_id is null
+  );
+end
+$$;
+
+create function private.attachments_of_message(message_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
+    from public.ticket_attachments a
+    where a.message_id = attachments_of_message.message_id
+  );
+end
+$$;
+
 create function private.message_json(message public.ticket_messages) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -31,7 +70,8 @@ begin
     'author_id', message.author_id, 'author_role', message.author_role,
     'author_name', message.author_name, 'body', message.body,
     'message_type', message.message_type, 'reply_to', message.reply_to,
-    'created_at', message.created_at
+    'created_at', message.created_at,
+    'attachments', private.attachments_of_message(message.id)
   );
 end
 $$;
@@ -133,6 +173,12 @@ $$;
 
 revoke all on function private.ticket_json(public.tickets)
   from public, anon, authenticated, service_role;
+revoke all on function private.attachment_json(public.ticket_attachments)
+  from public, anon, authenticated, service_role;
+revoke all on function private.attachments_of_description(uuid)
+  from public, anon, authenticated, service_role;
+revoke all on function private.attachments_of_message(uuid)
+  from public, anon, authenticated, service_role;
 revoke all on function private.message_json(public.ticket_messages)
   from public, anon, authenticated, service_role;
 revoke all on function private.event_json(public.ticket_events, jsonb)
@@ -148,6 +194,10 @@ revoke all on function private.can_json(public.tickets)
 revoke all on function private.change_json(uuid, bigint)
   from public, anon, authenticated, service_role;
 grant execute on function private.ticket_json(public.tickets) to authenticated, service_role;
+grant execute on function private.attachment_json(public.ticket_attachments)
+  to authenticated, service_role;
+grant execute on function private.attachments_of_description(uuid) to authenticated, service_role;
+grant execute on function private.attachments_of_message(uuid) to authenticated, service_role;
 grant execute on function private.message_json(public.ticket_messages) to authenticated, service_role;
 grant execute on function private.event_json(public.ticket_events, jsonb) to authenticated, service_role;
 grant execute on function private.organization_json(uuid) to authenticated, service_role;

@@ -27,7 +27,8 @@ end
 $$;
 
 create function public.create_ticket(
-  id uuid, subject text, description text, handling_org_id uuid, priority text default 'medium'
+  id uuid, subject text, description text, handling_org_id uuid, priority text default 'medium',
+  attachments jsonb default '[]', follow_up_of uuid default null
 ) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -36,11 +37,13 @@ declare
   me constant uuid := private.require_user();
   wanted_subject constant text := private.trimmed(coalesce(create_ticket.subject, ''));
   wanted_description constant text := coalesce(create_ticket.description, '');
+  files constant jsonb := coalesce(nullif(create_ticket.attachments, 'null'), '[]');
   problems jsonb := private.ticket_problems(
     wanted_subject, wanted_description, coalesce(create_ticket.priority, '')
-  );
+  ) || private.attachments_problems(files);
   ticket public.tickets;
   opening public.ticket_events;
+  attached jsonb;
 begin
   if create_ticket.id is null then
     problems := problems || private.problem('id', 'The id is missing.');
@@ -57,30 +60,42 @@ begin
     create_ticket.handling_org_id
   )
   on conflict (id) do nothing;
+  if found then
+    perform private.complete_ticket(create_ticket.id, files, create_ticket.follow_up_of);
+  end if;
 
   select t.* into ticket from public.tickets t where t.id = create_ticket.id and t.user_id = me;
   select e.* into opening from public.ticket_events e where e.ticket_id = ticket.id and e.seq = 1;
-  -- Against what it was created with: the ticket may have been edited since.
+  attached := private.attachments_of_description(ticket.id);
+  -- Against what it was created with: the ticket may have been edited since, and what it follows
+  -- deleted.
   if opening.request_hash is distinct from private.ticket_hash(
-    wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
-  ) then
+      wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
+    )
+    or (opening.data ->> 'follow_up_of')::uuid is distinct from create_ticket.follow_up_of
+    or private.attachments_key(attached) <> private.attachments_key(files)
+  then
     perform private.refuse_used_id('id');
   end if;
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'attachments', attached,
     'events', jsonb_build_array(private.event_json(opening))
   );
 end
 $$;
 
 create function public.send_message(
-  id uuid, ticket_id uuid, body text, message_type text default 'public', reply_to uuid default null
+  id uuid, ticket_id uuid, body text, message_type text default 'public', reply_to uuid default null,
+  attachments jsonb default '[]'
 ) returns jsonb
 language plpgsql set search_path = ''
 as $$
 #variable_conflict use_column
 declare
   me constant uuid := private.require_user();
+  files constant jsonb := coalesce(nullif(send_message.attachments, 'null'), '[]');
   problems jsonb := '[]';
   message public.ticket_messages;
   ticket public.tickets;
@@ -98,7 +113,7 @@ begin
   if coalesce(send_message.message_type, '') not in ('public', 'internal') then
     problems := problems || private.problem('message_type', 'The type is public or internal.');
   end if;
-  perform private.refuse_invalid(problems);
+  perform private.refuse_invalid(problems || private.attachments_problems(files));
 
   -- Looked for before writing: a repetition is answered even when the ticket has been closed since.
   select m.* into message
@@ -111,13 +126,18 @@ begin
       send_message.reply_to
     )
     on conflict (id) do nothing;
+    if found then
+      perform private.complete_message(send_message.id, files);
+    end if;
     select m.* into message
     from public.ticket_messages m
     where m.id = send_message.id and m.author_id = me;
   end if;
   if (message.ticket_id, message.body, message.message_type, message.reply_to) is distinct from (
     send_message.ticket_id, send_message.body, send_message.message_type, send_message.reply_to
-  ) then
+  ) or private.attachments_key(private.attachments_of_message(message.id))
+    <> private.attachments_key(files)
+  then
     perform private.refuse_used_id('id');
   end if;
   select t.* into ticket from public.tickets t where t.id = send_message.ticket_id;
@@ -477,9 +497,9 @@ grant execute on function private.set_ticket_status(uuid, text) to authenticated
 grant execute on function private.assign_ticket(uuid, uuid, text) to authenticated, service_role;
 grant execute on function private.mark_ticket_read(uuid, bigint) to authenticated, service_role;
 
-revoke all on function public.create_ticket(uuid, text, text, uuid, text)
+revoke all on function public.create_ticket(uuid, text, text, uuid, text, jsonb, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function public.send_message(uuid, uuid, text, text, uuid)
+revoke all on function public.send_message(uuid, uuid, text, text, uuid, jsonb)
   from public, anon, authenticated, service_role;
 revoke all on function public.edit_ticket(uuid, text, text, text, uuid)
   from public, anon, authenticated, service_role;
@@ -493,9 +513,9 @@ revoke all on function public.assign_ticket(uuid, uuid, text)
   from public, anon, authenticated, service_role;
 revoke all on function public.mark_ticket_read(uuid, bigint)
   from public, anon, authenticated, service_role;
-grant execute on function public.create_ticket(uuid, text, text, uuid, text)
+grant execute on function public.create_ticket(uuid, text, text, uuid, text, jsonb, uuid)
   to authenticated, service_role;
-grant execute on function public.send_message(uuid, uuid, text, text, uuid)
+grant execute on function public.send_message(uuid, uuid, text, text, uuid, jsonb)
   to authenticated, service_role;
 grant execute on function public.edit_ticket(uuid, text, text, text, uuid) to authenticated, service_role;
 grant execute on function public.close_ticket(uuid, uuid, text) to authenticated, service_role;

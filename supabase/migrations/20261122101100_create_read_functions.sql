@@ -86,6 +86,7 @@ begin
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
     'organization', private.organization_json(ticket.handling_org_id),
+    'attachments', private.attachments_of_description(ticket_id),
     'messages', messages -> 'messages',
     'more_messages', messages -> 'more',
     'events', events -> 'events',

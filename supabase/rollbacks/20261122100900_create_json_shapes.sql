@@ -7,4 +7,7 @@ drop function private.reopen_until(public.tickets);
 drop function private.organization_json(uuid);
 drop function private.event_json(public.ticket_events, jsonb);
 drop function private.message_json(public.ticket_messages);
+drop function private.attachments_of_message(uuid);
+drop function private.attachments_of_description(uuid);
+drop function private.attachment_json(public.ticket_attachments);
 drop function private.ticket_json(public.tickets);

@@ -72,7 +72,7 @@ _PARTS = [
                 lower(cmd), array_to_string(roles, ', '))
             || coalesce(E'\\n  using ' || qual, '')
             || coalesce(E'\\n  with check ' || with_check, '')
-        from pg_policies where schemaname in ('public', 'private', 'realtime') order by 1
+        from pg_policies where schemaname in ('public', 'private', 'realtime', 'storage') order by 1
         """,
     ),
     (

@@ -15,6 +15,8 @@ TABLES = [
     "ticket_messages",
     "ticket_events",
     "ticket_reads",
+    "ticket_drafts",
+    "ticket_attachments",
 ]
 DENIED = "42501"
 
@@ -26,6 +28,9 @@ SEEN = {
     "ticket_messages": [1, 0, 2, 0, 2, 0, DENIED],
     "ticket_events": [2, 1, 2, 1, 2, 1, DENIED],
     "ticket_reads": [1, 0, 1, 0, 0, 0, DENIED],
+    # test_drafts and test_attachments look at what is in these.
+    "ticket_drafts": [0, 0, 0, 0, 0, 0, DENIED],
+    "ticket_attachments": [0, 0, 0, 0, 0, 0, DENIED],
 }
 
 
@@ -70,6 +75,12 @@ INSERTS = {
         "insert into public.ticket_reads (user_id, ticket_id, last_read_seq)"
         " values (%(me)s, %(ticket)s, 1)"
     ),
+    "ticket_drafts": "insert into public.ticket_drafts (id, user_id) values (%(new)s, %(me)s)",
+    "ticket_attachments": (
+        "insert into public.ticket_attachments"
+        " (id, user_id, ticket_id, place, file_name, content_type, size_bytes, sha256)"
+        " values (%(new)s, %(me)s, %(ticket)s, 1, 'a', 'b', 1, repeat('0', 64))"
+    ),
 }
 INSERTED: dict[str, list[str | None]] = {
     "tickets": [None, None, None, None, None, None, DENIED],
@@ -103,6 +114,8 @@ UPDATES = {
     "ticket_messages": "body = 'I never said that'",
     "ticket_events": "actor_name = 'somebody else'",
     "ticket_reads": "last_read_seq = 99",
+    "ticket_drafts": "version = 1",
+    "ticket_attachments": "message_id = null",
 }
 
 
@@ -201,6 +214,8 @@ FUNCTIONS: dict[str, list[str | None]] = {
     "ticket_messages_before": ON_TICKET,
     "ticket_counts": FOR_ALL,
     "mark_ticket_read": ON_TICKET,
+    "attachment_limits": FOR_ALL,
+    "orphaned_uploads": FOR_ALL,
 }
 
 
@@ -226,6 +241,8 @@ def arguments(world: World, function: str, ticket: object = None) -> dict[str, A
         "ticket_messages_before": on | {"before_seq": 9},
         "ticket_counts": {},
         "mark_ticket_read": on | {"seq": 1},
+        "attachment_limits": {},
+        "orphaned_uploads": {},
     }[function]
 
 

@@ -51,24 +51,27 @@ LINTS = {
     """,
     "every policy is for authenticated alone, and permissive": """
         select p.tablename || ': ' || p.policyname from pg_policies p
-        where p.schemaname = 'public'
+        where p.schemaname in ('public', 'storage')
           and (p.roles <> '{authenticated}' or p.permissive <> 'PERMISSIVE')
     """,
     "one policy per table and verb": """
         select p.tablename || ' ' || p.cmd from pg_policies p
-        where p.schemaname = 'public' group by p.tablename, p.cmd having count(*) > 1
+        where p.schemaname in ('public', 'storage') group by p.tablename, p.cmd having count(*) > 1
     """,
+    # But for what must be asked of each object: whether it is attached.
     "policies ask who it is once per query, never per row": """
         select p.tablename || ': ' || p.policyname
         from pg_policies p, lateral (values (p.qual), (p.with_check)) as x (expression)
-        where p.schemaname = 'public'
-          and regexp_replace(expression, 'SELECT (auth|private)\\.', '', 'g') ~ '(auth|private)\\.'
+        where p.schemaname in ('public', 'storage')
+          and regexp_replace(
+            expression, 'SELECT (auth|private)\\.|private\\.may_remove_upload\\(', '', 'g'
+          ) ~ '(auth|private)\\.'
     """,
     # Other forms look equal and cost 100 to 1,000 times more once there are many tickets.
     "staff are asked for as a set in every policy, which keeps the order of an index": """
         select p.tablename || ': ' || p.policyname
         from pg_policies p, lateral (values (p.qual), (p.with_check)) as x (expression)
-        where p.schemaname = 'public'
+        where p.schemaname in ('public', 'storage')
           and replace(expression, 'IN ( SELECT private.staff_org_ids() ', '') ~ 'staff_org_ids\\('
     """,
     "every foreign key that is deleted through is indexed": """

@@ -26,6 +26,7 @@ def test_send_answers_with_message_and_ticket(world: World) -> None:
         "body": " So? ",
         "message_type": "public",
         "reply_to": str(world.message),
+        "attachments": [],
     }
     assert answer["ticket"]["last_seq"] == 3
     assert answer["ticket"]["last_message_at"] == answer["ticket"]["updated_at"] == created_at
@@ -152,7 +153,7 @@ def test_thread_answers_everything_at_once(world: World) -> None:
         thread = ana.call("ticket_thread", ticket_id=world.ticket)
     assert set(thread) == {
         *("ticket", "organization", "messages", "more_messages", "events", "more_events"),
-        *("can", "me"),
+        *("can", "me", "attachments"),
     }
     assert thread["organization"] == {
         "id": str(world.acme),

@@ -24,7 +24,9 @@ def test_create_answers_with_ticket_and_first_event(world: World) -> None:
     with world.acting(world.ana) as ana:
         answer = ana.call("create_ticket", **asked)
     ticket, events = answer["ticket"], answer["events"]
-    assert set(answer) == {"ticket", "events"}
+    assert set(answer) == {"ticket", "can", "attachments", "events"}
+    assert answer["attachments"] == []
+    assert answer["can"]["reply"]["allowed"]
     assert ticket["subject"] == "Trimmed"
     assert ticket["user_id"] == str(world.ana)
     assert (ticket["status"], ticket["priority"]) == ("open", "low")

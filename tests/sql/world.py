@@ -20,6 +20,10 @@ class Actor:
         self.connection = connection
 
     def call(self, function: str, **arguments: object) -> dict[str, Any]:
+        arguments = {
+            name: Jsonb(value) if isinstance(value, (dict, list)) else value
+            for name, value in arguments.items()
+        }
         named = sql.SQL(", ").join(
             sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))
             for name in arguments
@@ -112,6 +116,25 @@ class World:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             become(connection, who, "authenticated", local=False)
             yield connection
+
+    def upload(self, who: UUID, **changes: Any) -> dict[str, Any]:
+        """A file of 3 bytes in this user's folder, as storage notes it, to be attached."""
+        file: dict[str, Any] = {
+            "id": str(uuid4()),
+            "file_name": "Étude 1.txt",
+            "content_type": "text/plain",
+            "size_bytes": 3,
+            "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        } | changes
+        with self.backend() as backend:
+            backend.changed(
+                "insert into storage.objects (bucket_id, name, owner_id, metadata)"
+                " values ('ticket-attachments', %s, %s, %s)",
+                f"{who}/{file['id']}",
+                str(who),
+                Jsonb({"size": 3, "mimetype": "text/plain"}),
+            )
+        return file
 
     def _people(self) -> None:
         names = ["ana", "ben", "eva", "gus", "ada", "gil"]

@@ -1,0 +1,12 @@
+-- Loses what everybody has begun to write.
+
+do $$
+begin
+  if coalesce(current_setting('customer_tickets.allow_data_loss', true), '') <> 'on' then
+    raise exception 'this rollback deletes all drafts'
+      using hint = 'If that is wanted: set customer_tickets.allow_data_loss = ''on''';
+  end if;
+end
+$$;
+
+drop table public.ticket_drafts;
