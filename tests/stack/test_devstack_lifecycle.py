@@ -1,6 +1,7 @@
 """Starting, stopping, dying: what is left behind is nothing."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -168,6 +169,66 @@ def test_a_reset_folder_keeps_its_keys_and_nothing_else(folder: Path) -> None:
         with psycopg.connect(second.database_url) as connection:
             assert connection.execute("select count(*) from auth.users").fetchone() == (0,)
         assert httpx.get(f"{second.url}/storage/v1/bucket", headers=headers).json() == []
+
+
+def other_layout(folder: Path) -> None:
+    (folder / "layout").write_text("0")
+
+
+def before_layouts(folder: Path) -> None:
+    (folder / "layout").unlink()
+
+
+def keys_of_another_version(folder: Path) -> None:
+    file = folder / "keys.json"
+    keys = json.loads(file.read_text())
+    del keys["control"]
+    file.write_text(json.dumps(keys))
+
+
+def damaged_keys(folder: Path) -> None:
+    (folder / "keys.json").write_text("{")
+
+
+def other_postgres(folder: Path) -> None:
+    (folder / "postgres" / "data" / "PG_VERSION").write_text("15\n")
+
+
+@pytest.fixture(scope="module")
+def used() -> Iterator[Path]:
+    """A folder that a stack has run on, to be copied."""
+    place = Path(tempfile.mkdtemp(prefix="test-customer-tickets-"))
+    place.chmod(0o711)
+    LocalStack.start(data=place / "kept").stop()
+    yield place / "kept"
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [other_layout, before_layouts, keys_of_another_version, damaged_keys, other_postgres],
+)
+def test_a_folder_of_another_version_is_said_in_words(
+    used: Path, folder: Path, spoil: Callable[[Path], None]
+) -> None:
+    # As root the data belongs to another user, and has to in the copy.
+    subprocess.run(["cp", "-a", used, folder], check=True)
+    spoil(folder)
+    with pytest.raises(StackError, match=r"was made by .*: choose another folder.* --reset"):
+        LocalStack.start(data=folder)
+    assert (folder / "postgres" / "data" / "PG_VERSION").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_of_another_version_can_be_reset(used: Path, folder: Path) -> None:
+    subprocess.run(["cp", "-a", used, folder], check=True)
+    for spoil in (other_layout, keys_of_another_version, other_postgres):
+        spoil(folder)
+    with LocalStack.start(data=folder, reset=True) as stack:
+        assert healthy(stack)
+    with LocalStack.start(data=folder) as again:
+        # Keys of another version cannot be kept; the new ones are.
+        assert again.secret_key == stack.secret_key
 
 
 def test_a_folder_of_somebody_else_is_not_reset(folder: Path) -> None:

@@ -14,6 +14,9 @@ from customer_tickets.devstack.postgres import end_orphan
 from customer_tickets.devstack.process import StackError
 
 _PREFIX = "customer-tickets-"
+# What lies in a folder and how: the system schemas, the roles, the keys. To be counted up when a
+# stack of today cannot go on with a folder of yesterday.
+_LAYOUT = "1"
 
 
 class StackFolder:
@@ -61,22 +64,45 @@ class StackFolder:
         path.chmod(0o711)
         return cls(path, _locked(path), temporary=True)
 
+    @property
+    def _keys(self) -> Path:
+        return self.path / "keys.json"
+
+    @property
+    def _layout(self) -> Path:
+        return self.path / "layout"
+
     def keys(self) -> Keys:
-        """Return the folder's keys, made at its first start."""
-        file = self.path / "keys.json"
-        if not file.exists():
-            aside = file.with_suffix(".new")
+        """Return the folder's keys, made at its first start.
+
+        Raises StackError for a folder that another version of this package has made.
+        """
+        if not self._keys.exists():
+            self._layout.write_text(_LAYOUT)
+            aside = self._keys.with_suffix(".new")
             aside.touch(mode=0o600)
             aside.write_text(json.dumps(Keys.made_now().to_dict()))
-            aside.replace(file)
-        return Keys(**json.loads(file.read_text()))
+            aside.replace(self._keys)
+        keys = self._readable_keys()
+        if keys is None or not self._layout.exists() or self._layout.read_text() != _LAYOUT:
+            raise StackError(
+                f"{self.path} was made by another version of customer_tickets, or is damaged: "
+                "choose another folder, or throw its data away with --reset (reset=True)."
+            )
+        return keys
+
+    def _readable_keys(self) -> Keys | None:
+        try:
+            return Keys(**json.loads(self._keys.read_text()))
+        except (TypeError, ValueError):
+            return None
 
     def reset(self) -> None:
-        """Throw the data, the users and the files away; the keys stay.
+        """Throw the data, the users and the files away; the keys stay, if this version knows them.
 
         Raises StackError for a folder that no stack has used: it is somebody else's.
         """
-        used = (self.path / "keys.json").exists()
+        used = self._keys.exists()
         if not used and any(self.path.iterdir()):
             raise StackError(
                 f"{self.path} is no folder of a local stack, so nothing in it was removed."
@@ -84,6 +110,9 @@ class StackFolder:
         end_orphan(self.postgres / "data")
         for part in (self.postgres, self.storage):
             _remove(part)
+        if used and self._readable_keys() is None:
+            self._keys.unlink()
+        self._layout.write_text(_LAYOUT)
 
     def release(self) -> None:
         """Let others use the folder; a temporary one is removed."""

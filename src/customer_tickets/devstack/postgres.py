@@ -106,9 +106,11 @@ class Postgres:
             if not ready.exists():
                 server._bootstrap()
                 ready.touch()
-        except BaseException:
+        except BaseException as error:
             # Ctrl-C as well: nobody else knows of the server yet.
             server.stop()
+            if isinstance(error, StackError) and "incompatible with server" in str(error):
+                raise StackError(_other_version(data)) from None
             raise
         return server
 
@@ -173,6 +175,14 @@ class Postgres:
             for name in _SYSTEM_SCHEMAS:
                 connection.execute(_packaged(name))
         self.create_database("postgres", TEMPLATE)
+
+
+def _other_version(data: Path) -> str:
+    made_by = (data / "PG_VERSION").read_text().strip()
+    return (
+        f"{data} was made by Postgres {made_by}, which is not the one here: choose another folder, "
+        "or throw its data away with --reset (reset=True)."
+    )
 
 
 def _packaged(name: str) -> bytes:
