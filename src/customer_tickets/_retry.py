@@ -60,18 +60,22 @@ class _Wait(wait_base):
 class _OutOfTime(stop_base):
     """Give up when the next wait would end after the time there is, not after it is over."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, waits_only: bool) -> None:
         self._seconds = seconds
+        self._waits_only = waits_only
 
     def __call__(self, state: RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) + state.upcoming_sleep >= self._seconds
+        spent = 0.0 if self._waits_only else state.seconds_since_start or 0.0
+        return spent + state.upcoming_sleep >= self._seconds
 
 
-def retrying(seconds: float, *, once: bool = False) -> AsyncRetrying:
-    """Return tenacity's loop for one call that may take `seconds` in all."""
-    return AsyncRetrying(
-        retry=_MayRepeat(once=once), wait=_Wait(), stop=_OutOfTime(seconds), reraise=True
-    )
+def retrying(seconds: float, *, once: bool = False, waits_only: bool = False) -> AsyncRetrying:
+    """Return tenacity's loop for one call that may take `seconds` in all.
+
+    With `waits_only` no single wait is that long, but the attempts may take their time.
+    """
+    stop = _OutOfTime(seconds, waits_only=waits_only)
+    return AsyncRetrying(retry=_MayRepeat(once=once), wait=_Wait(), stop=stop, reraise=True)
 
 
 def _error(state: RetryCallState) -> BaseException | None:

@@ -1,0 +1,224 @@
+"""What the user hands in as a file, read so that nothing blocks and nothing is in memory whole."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+import anyio
+
+from ._errors import FieldError, InvalidInput
+from ._file_names import found_name, guessed_type, nameless, stated_name, stated_type
+
+PIECE = 1 << 19
+MOST_FILES = 20
+_T = TypeVar("_T")
+
+Read = Callable[[int, int], bytes]
+
+FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+"""A path, the bytes themselves, or an object open for reading bytes."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to attach, where its own name or type will not do.
+
+    Attributes:
+        source: a path, the bytes themselves, or an object open for reading bytes.
+        name: what it is called; left out, the path's or the object's own name.
+        content_type: its type, such as image/png; left out, the name tells.
+    """
+
+    source: FileSource = field(repr=False)
+    name: str | None = field(default=None, repr=False)
+    content_type: str | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredFile:
+    """A file that was read through once.
+
+    Attributes:
+        label: what errors call it: `attachments[0]`.
+        read: returns up to so many bytes from a place on, none at the end; it blocks.
+    """
+
+    label: str
+    name: str = field(repr=False)
+    content_type: str
+    size: int
+    sha256: str
+    read: Read = field(repr=False)
+
+
+class _Wrong(Exception):
+    """What is wrong with one file, in words for the user."""
+
+
+async def in_thread(function: Callable[..., _T], *args: object) -> _T:
+    """Run something that blocks in a thread; who is cancelled still waits until it has ended.
+
+    So a file is never closed while a thread reads it.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({running})
+        if not running.cancelled():
+            running.exception()  # looked at, so that asyncio does not report it
+        raise
+
+
+async def measured(
+    sources: Mapping[int, FileSource | Upload], opened: ExitStack
+) -> list[MeasuredFile]:
+    """Read every file through once, for its size and its SHA-256; the keys are places in a list.
+
+    What is opened here is closed by `opened`, which the caller keeps until the files were sent.
+
+    Raises:
+        InvalidInput: some cannot be read, or are called what no file may be called; every one of
+            them is named.
+    """
+    files: list[MeasuredFile] = []
+    wrong: list[FieldError] = []
+    locks: dict[int, threading.Lock] = {}
+    for number, source in sources.items():
+        label = f"attachments[{number}]"
+        upload = source if isinstance(source, Upload) else Upload(source)
+        try:
+            files.append(await _measured(label, upload, opened, locks))
+        except _Wrong as problem:
+            wrong.append(FieldError(label, str(problem)))
+        except OSError as error:
+            wrong.append(FieldError(label, f"cannot be read ({error.strerror or 'no reason'})"))
+    if wrong:
+        raise InvalidInput(wrong)
+    return files
+
+
+async def _measured(
+    label: str, upload: Upload, opened: ExitStack, locks: dict[int, threading.Lock]
+) -> MeasuredFile:
+    stated = _stated(stated_name, upload.name, "name")
+    content_type = _stated(stated_type, upload.content_type, "content type")
+    read, own_name = await _opened(upload.source, opened, locks)
+    digest, size, beginning = sha256(), 0, b""
+
+    def step(start: int) -> bytes:
+        piece = read(start, PIECE)
+        digest.update(piece)
+        return piece
+
+    while piece := await in_thread(step, size):
+        beginning = beginning or piece[:16]
+        size += len(piece)
+    name = stated or (own_name and found_name(own_name))
+    if not name:
+        name, content_type = nameless(beginning, content_type)
+    kind = content_type or guessed_type(name)
+    return MeasuredFile(label, name, kind, size, digest.hexdigest(), read)
+
+
+def _stated(check: Callable[[str], str], value: object, what: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _Wrong(f"the {what} must be text")
+    try:
+        return check(value)
+    except ValueError as error:
+        raise _Wrong(str(error)) from None
+
+
+async def _opened(
+    source: object, opened: ExitStack, locks: dict[int, threading.Lock]
+) -> tuple[Read, str | None]:
+    """Return what reads a source, and the name that the source has, if it has one."""
+    if isinstance(source, bytes | bytearray):
+        return lambda start, count: bytes(source[start : start + count]), None
+    if isinstance(source, memoryview):
+        view = cast("memoryview[int]", source)
+        octets = opened.enter_context(view.cast("B") if view.c_contiguous else _copied(view))
+        return lambda start, count: bytes(octets[start : start + count]), None
+    if isinstance(source, str | os.PathLike):
+        path = Path(os.fsdecode(cast("str", source)))
+        return _reader(await in_thread(_open, path, opened)), path.name
+    if isinstance(source, io.TextIOBase) or not callable(getattr(source, "read", None)):
+        raise _Wrong("must be a path, bytes, or an object open for reading bytes")
+    file = cast("BinaryIO", source)
+    name = _name_of(file)
+    if await in_thread(_is_seekable, file):
+        return _reader(file, locks.setdefault(id(file), threading.Lock())), name
+    spool = opened.enter_context(tempfile.SpooledTemporaryFile(max_size=PIECE))  # noqa: SIM115
+    # Whoever is cancelled does not wait for a pipe that says nothing: no file of ours is read.
+    while piece := await asyncio.to_thread(_bytes_from, file, PIECE):
+        await in_thread(spool.write, piece)
+    return _reader(cast("BinaryIO", spool)), name
+
+
+def _copied(view: memoryview[int]) -> memoryview[int]:
+    return memoryview(view.tobytes())
+
+
+def _open(path: Path, opened: ExitStack) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _Wrong("is not a file; what else can be read must be opened by you")
+        return opened.enter_context(path.open("rb"))
+    except ValueError:  # a NUL in the path
+        raise _Wrong("is no path") from None
+
+
+def _is_seekable(file: BinaryIO) -> bool:
+    with suppress(AttributeError):
+        return bool(file.seekable())
+    return False
+
+
+def _name_of(file: BinaryIO) -> str | None:
+    """Return the last part of an object's name, if it has one; `<stdin>` and numbers are none."""
+    name = getattr(file, "name", None)
+    if not isinstance(name, str) or name.startswith("<"):
+        return None
+    return re.split(r"[/\\]", name)[-1] or None
+
+
+def _reader(file: BinaryIO, lock: threading.Lock | None = None) -> Read:
+    """Return what reads a file from its beginning, whoever else moves in it."""
+    guard = lock or threading.Lock()
+
+    def read(start: int, count: int) -> bytes:
+        with guard:
+            file.seek(start)
+            pieces: list[bytes] = []
+            while count and (piece := _bytes_from(file, count)):
+                pieces.append(piece)
+                count -= len(piece)
+            return b"".join(pieces)
+
+    return read
+
+
+def _bytes_from(file: BinaryIO, count: int) -> bytes:
+    try:
+        piece = cast("object", file.read(count))
+    except ValueError:  # what a closed file raises
+        raise _Wrong("cannot be read (is it closed?)") from None
+    if not isinstance(piece, bytes):  # text, or None of one that does not block
+        raise _Wrong("must be open for reading bytes, and blocking")
+    return piece
