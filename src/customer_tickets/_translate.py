@@ -216,6 +216,60 @@ def from_auth(error: auth.AuthError, *, signing_up: bool = False) -> CustomerTic
     return kind(words.get(code or "", f"The server refused to {what}."), **where)
 
 
+def from_storage(response: httpx.Response) -> CustomerTicketsError:
+    """Translate an answer of storage that is not a success.
+
+    The HTTP status is mostly 400 there; the body's `statusCode` says what it is about.
+    """
+    body = _json_object(response)
+    said = str(body.get("statusCode", ""))
+    status = int(said) if said.isdigit() else response.status_code
+    code = body.get("code") or body.get("error")
+    where: dict[str, Any] = {
+        "code": code if isinstance(code, str) and said else None,
+        "status": status,
+        "request_id": request_id(response),
+    }
+    if status == 429:
+        return _limited(response, where)
+    if response.status_code == 401 or _is_about_the_token(status, body):
+        where["status"] = 401
+        return SignInRequired("The server did not accept the key or the session.", **where)
+    if status in _STORAGE_FIELDS:
+        return InvalidInput([FieldError("attachments", _STORAGE_FIELDS[status])], **where)
+    if status >= 500 or status in _PASSING_STATUSES or status == 423:
+        return Unavailable("Storage cannot answer right now.", **where)
+    if body.get("message") == "Bucket not found":
+        return UnexpectedAnswer(
+            "The server has no bucket for attachments.",
+            hint="Apply the migrations of this version of customer_tickets.",
+            **where,
+        )
+    if said and status in _STORAGE_KINDS:
+        kind, message = _STORAGE_KINDS[status]
+        return kind(message, **where)
+    return UnexpectedAnswer("Storage refused the request for a reason of its own.", **where)
+
+
+_STORAGE_FIELDS = {
+    413: "is larger than the server takes",
+    415: "has a type that the server does not take",
+}
+_STORAGE_KINDS: dict[int, tuple[type[CustomerTicketsError], str]] = {
+    403: (NotAllowed, "You are not allowed to do this with the file."),
+    404: (NotFound, "The file does not exist, or it is not yours."),
+    409: (Conflict, "A file with this id is there already."),
+}
+
+
+def _is_about_the_token(status: int, body: dict[str, Any]) -> bool:
+    # A token that is not good and a policy that says no have one status and one code.
+    message = str(body.get("message")).lower()
+    if status == 403:
+        return "row-level security" not in message and "access denied" not in message
+    return status == 400 and ("jwt" in message or '"exp"' in message)
+
+
 def _limited(response: httpx.Response, where: dict[str, Any]) -> RateLimited:
     limited = RateLimited("Too many requests.", hint="Wait a little.", **where)
     limited.retry_after = retry_after(response)

@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 import anyio
 from pydantic import BaseModel, TypeAdapter
 
-from .._connection import Connection
-from .._errors import CustomerTicketsError, FieldError, InvalidInput, Unavailable, UnexpectedAnswer
-from .._file_names import is_taken
-from .._files import MOST_FILES, FileSource, MeasuredFile, Upload, measured
-from .._models import Attachment
-from .._progress import ProgressTo, Tell, telling
-from .._storage import remove, send_file
+from ._connection import Connection
+from ._errors import CustomerTicketsError, FieldError, InvalidInput, Unavailable, UnexpectedAnswer
+from ._file_names import is_taken
+from ._files import MOST_FILES, FileSource, MeasuredFile, Upload, measured
+from ._models import Attachment
+from ._progress import ProgressTo, Tell, telling
+from ._storage import remove, send_file
 
 Row = dict[str, Any]
 """An attachment as the functions of the database take it."""
@@ -61,7 +61,9 @@ async def uploaded(
     try:
         if listed:
             rows = await _send(connection, write_id, listed, progress, sent)
-    except BaseException:
+    except BaseException as failure:
+        if isinstance(failure, CustomerTicketsError):
+            failure.write_id = write_id
         await _take_back(connection, sent)
         raise
     try:
