@@ -26,6 +26,7 @@ class TcpProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy")
         self._links: set[_Link] = set()
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
         self.latency = 0.0
@@ -100,7 +101,11 @@ class TcpProxy:
 
     async def _close(self) -> None:
         await self._stop_listening()
-        await self._cut()
+        # A connection may have been accepted that is no link yet.
+        while self._accepting:
+            await self._cut()
+            await asyncio.wait(self._accepting, timeout=0.05)
+        await asyncio.sleep(0)
 
     async def _cut(self) -> None:
         links = list(self._links)
@@ -110,6 +115,10 @@ class TcpProxy:
             await link.ended.wait()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
         if self.refuses:
             _reset(writer)
             return

@@ -61,10 +61,10 @@ async def test_rows_are_dropped_repeated_and_swapped(
 
 
 async def test_joins_are_refused_for_a_reason(faults: Faults, client: Frames, topic: str) -> None:
-    faults.refuse_joins("ClientJoinRateLimitReached: Too many joins per second", topic=topic)
+    faults.refuse_joins("ChannelRateLimitReached: Too many channels", topic=topic)
     refused = await client.join(topic)
     assert refused["status"] == "error"
-    assert refused["response"]["reason"].startswith("ClientJoinRateLimitReached")
+    assert refused["response"]["reason"].startswith("ChannelRateLimitReached")
     assert (await client.join(topic))["status"] == "ok"
 
 

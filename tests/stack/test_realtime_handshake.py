@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from customer_tickets.devstack.realtime.limits import Rate
 from customer_tickets.devstack.realtime.profile import FAST
 from realtime_client import ANON_KEY, SECRET, Realtime, serve, token
 
@@ -78,6 +79,26 @@ async def test_too_many_connected_users_are_refused_with_429(realtime_dsn: str, 
     reason = "ConnectionRateLimitReached: Too many connected users"
     assert reply == {"status": "error", "response": {"reason": reason}}
     assert (status, json.loads(body)) == (429, {"error": "Too many connected users"})
+
+
+async def test_too_many_joins_in_the_project_refuse_new_sockets_with_429(
+    realtime: Realtime,
+) -> None:
+    realtime.project.joins = Rate(0)
+    status, body = await refusal(realtime, f"apikey={ANON_KEY}")
+    assert (status, json.loads(body)) == (429, {"error": "Too many joins per second"})
+
+
+async def test_the_key_is_looked_at_when_connecting_and_joining_and_not_between(
+    realtime: Realtime, topic: str
+) -> None:
+    async with realtime.client(key=token(role="anon", lifetime=0.5)) as client:
+        await client.join(topic, access_token=token("ana"))
+        await asyncio.sleep(0.6)
+        reply = await client.join(f"{topic}:2")
+        assert reply["response"]["reason"].startswith("InvalidJWTToken: Token has expired ")
+        await client.nothing_more()  # neither the socket nor the other channel ends
+        assert (await client.join(f"{topic}:3", access_token=token("ana")))["status"] == "ok"
 
 
 async def test_health(realtime: Realtime) -> None:

@@ -175,3 +175,102 @@ def test_owners_grants_and_partitions(sql: Database) -> None:
     assert {(t["owner"], t["relrowsecurity"], t["insert"]) for t in partitions} == {
         (owner, False, False)
     }
+
+
+def test_a_definer_s_trigger_sends_in_its_owner_s_name(sql: Database) -> None:
+    sql.connection.execute("""
+        create table things (n int);
+        grant insert on things to authenticated;
+        create function announce() returns trigger language plpgsql security definer
+        set search_path = '' as $$
+        begin
+          perform realtime.send('{}', 'event', 'sent');
+          return null;
+        end $$;
+        alter function announce() owner to postgres;
+        create trigger announce after insert on things
+          for each row execute function announce();
+        set local role authenticated;
+        insert into things values (1);
+        reset role;
+    """)
+    assert len(sql.rows()) == 1
+    assert sql.warnings == []
+
+
+def test_the_time_is_that_of_the_session_s_zone(sql: Database) -> None:
+    sql.connection.execute("set local timezone = 'Pacific/Tongatapu'")
+    sql.send("'{}', 'event', 'sent'")
+    query = "select inserted_at - (now() at time zone 'UTC') = '13 hours' as off from"
+    [row] = sql.connection.execute(f"{query} realtime.messages where topic = 'sent'").fetchall()
+    assert row == {"off": True}
+
+
+def test_an_id_of_one_s_own_is_not_the_row_s(sql: Database) -> None:
+    sql.send("""'{"id": "own"}', 'event', 'sent'""")
+    [row] = sql.rows()
+    assert row["payload"] == {"id": "own"}
+    assert str(row["id"]) != "own"
+
+
+def test_the_functions_are_their_caller_s_and_everybody_s(sql: Database) -> None:
+    rows = sql.connection.execute(
+        "select proname, pronargs, pronargdefaults as optional, prosecdef, provolatile::text,"
+        " prorettype::regtype::text as returns,"
+        " has_function_privilege('anon', oid, 'execute') as open"
+        " from pg_proc where pronamespace = 'realtime'::regnamespace order by proname"
+    ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        ("broadcast_changes", 8, 1, False, "v", "void", True),
+        ("send", 4, 1, False, "v", "void", True),
+        ("send_binary", 4, 1, False, "v", "void", True),
+        ("topic", 0, 0, False, "s", "text", True),
+    ]
+
+
+def test_the_columns_of_the_table(sql: Database) -> None:
+    rows = sql.connection.execute(
+        "select attname, atttypid::regtype::text as type, attnotnull as needed, pg_get_expr("
+        "adbin, adrelid) as otherwise from pg_attribute left join pg_attrdef"
+        " on adrelid = attrelid and adnum = attnum"
+        " where attrelid = 'realtime.messages'::regclass and attnum > 0 order by attnum"
+    ).fetchall()
+    time = "timestamp without time zone"
+    assert [tuple(row.values()) for row in rows] == [
+        ("topic", "text", True, None),
+        ("extension", "text", True, None),
+        ("payload", "jsonb", False, None),
+        ("event", "text", False, None),
+        ("private", "boolean", False, "false"),
+        ("updated_at", time, True, "now()"),
+        ("inserted_at", time, True, "now()"),
+        ("id", "uuid", True, "gen_random_uuid()"),
+        ("binary_payload", "bytea", False, None),
+    ]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        sql.connection.execute(
+            "insert into realtime.messages (topic, extension, payload, binary_payload)"
+            " values ('sent', 'broadcast', '{}', '')"
+        )
+
+
+def test_key_index_and_publication(sql: Database) -> None:
+    [key] = sql.connection.execute(
+        "select pg_get_constraintdef(oid) as is from pg_constraint"
+        " where conrelid = 'realtime.messages'::regclass and contype = 'p'"
+    ).fetchall()
+    assert key == {"is": "PRIMARY KEY (id, inserted_at)"}
+    [index] = sql.connection.execute(
+        "select indexdef from pg_indexes where tablename = 'messages'"
+        " and indexname <> 'messages_pkey'"
+    ).fetchall()
+    condition = "(extension = 'broadcast'::text) AND (private IS TRUE)"
+    assert index["indexdef"].endswith(f"(inserted_at DESC, topic) WHERE ({condition})")
+    published = sql.connection.execute(
+        "select pubviaroot, puballtables, prrelid::regclass::text from pg_publication"
+        " join pg_publication_rel on prpubid = pg_publication.oid"
+        " where pubname = 'supabase_realtime_messages_publication'"
+    ).fetchall()
+    assert published == [
+        {"pubviaroot": False, "puballtables": False, "prrelid": "realtime.messages"}
+    ]
