@@ -16,6 +16,9 @@ TARGET = PACKAGE / "_sync.py"
 SOURCES = {
     "_resources/organizations.py": "AsyncOrganizations",
     "_resources/tickets.py": "AsyncTicketPage",
+    "_draft_editor.py": "AsyncDraftEditor",
+    "_resources/drafts.py": "AsyncDrafts",
+    "_resources/attachments.py": "AsyncAttachments",
     "_thread.py": "AsyncTicketThread",
     "_client.py": "AsyncCustomerTickets",
 }
@@ -25,22 +28,37 @@ HEADER = '''"""The blocking face. Written by scripts/write_sync.py from the asyn
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import BinaryIO, Literal, TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
+from ._draft_content import UNSET, Submitted, Unset
+from ._draft_editor import AsyncDraftEditor, EditorState
+from ._errors import CustomerTicketsError
 from ._events import TicketEvent
 from ._models import (
-    Counts, Message, Organization, Permissions, Priority, SortKey, Status, Ticket, User,
+    Attachment, Counts, Draft, Feedback, Message, Organization, Permissions, Priority, SortKey,
+    Status, Ticket, User,
 )
+from ._parts import Parts
 from ._portal import Portal
+from ._progress import ProgressTo
+from ._resources.attachments import AsyncAttachments
+from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
+from ._stores import SessionStore
 from ._sync_feed import TicketFeed
 from ._thread import AsyncTicketThread
+from ._uploads import AttachmentSource
+
+if TYPE_CHECKING:
+    from supabase import Client
 
 _T = TypeVar("_T")
 
@@ -56,12 +74,28 @@ def _iterate(portal: Portal, items: AsyncIterator[_T]) -> Iterator[_T]:
         yield item[0]
 '''
 
+# What is opened with `async with`, besides the client.
+BLOCK = """
+    def __enter__(self) -> Self:
+        self._portal.run(self._async.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._portal.run(self._async.__aexit__, kind, error, trace)
+"""
+
 # What opens and closes the loop is the one part that is not a method handed over.
 LIFE = """
     def __init__(
-        self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0
+        self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0,
+        store: SessionStore | None = None,
     ) -> None:
-        self._start(AsyncCustomerTickets(url, key, timeout=timeout, cache=cache))
+        self._start(AsyncCustomerTickets(url, key, timeout=timeout, cache=cache, store=store))
 
     def _start(self, client: AsyncCustomerTickets) -> None:
         self._async = client
@@ -69,11 +103,24 @@ LIFE = """
         self._portal = Portal(client.aclose)
 
     @classmethod
-    def from_env(cls, *, timeout: float = 30.0) -> Self:
+    def from_env(cls, *, timeout: float = 30.0, store: SessionStore | None = None) -> Self:
         {from_env_doc}
         client = cls.__new__(cls)
-        client._start(AsyncCustomerTickets.from_env(timeout=timeout))
+        client._start(AsyncCustomerTickets.from_env(timeout=timeout, store=store))
         return client
+
+    @classmethod
+    def from_supabase(cls, client: Client, *, timeout: float = 30.0) -> Self:
+        {from_supabase_doc}
+        parts = Parts.borrowed(client, timeout=timeout, blocking=True)
+        made = cls.__new__(cls)
+        made._start(AsyncCustomerTickets._of(parts))
+        try:
+            made._portal.run(parts.confirm)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -162,13 +209,16 @@ def face(node: ast.ClassDef) -> str:
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     if node.name == "AsyncCustomerTickets":
-        docs = {f"{known}_doc": docstring(methods[known]) for known in ("from_env", "aclose")}
+        documented = ("from_env", "from_supabase", "aclose")
+        docs = {f"{known}_doc": docstring(methods[known]) for known in documented}
         parts.append(LIFE.format(**docs))
     else:
         parts.append(
             f"\n    def __init__(self, portal: Portal, inner: {node.name}) -> None:\n"
             "        self._portal = portal\n        self._async = inner\n"
         )
+        if "__aenter__" in methods:
+            parts.append(BLOCK)
     if "__repr__" in methods:
         parts.append(
             "\n    def __repr__(self) -> str:\n"
@@ -179,7 +229,7 @@ def face(node: ast.ClassDef) -> str:
         for part in node.body
         if isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_")
     ]
-    skipped = {"from_env", "aclose", "forget"}
+    skipped = {"from_env", "from_supabase", "aclose", "forget"}
     parts += [
         method(part, node.name)
         for known, part in methods.items()

@@ -1,6 +1,8 @@
 """The customer's side of support tickets on Supabase."""
 
 from ._client import AsyncCustomerTickets
+from ._draft_content import UNSET, Submitted, Unset
+from ._draft_editor import AsyncDraftEditor, EditorState
 from ._errors import (
     Busy,
     ClientClosed,
@@ -8,6 +10,8 @@ from ._errors import (
     CustomerTicketsError,
     DraftConflict,
     FieldError,
+    FileChanged,
+    FileDamaged,
     InvalidInput,
     NotAllowed,
     NotFound,
@@ -18,6 +22,7 @@ from ._errors import (
     SignInFailed,
     SignInRequired,
     SignUpFailed,
+    StoreFailed,
     TicketClosedError,
     TicketNotClosed,
     Unavailable,
@@ -34,8 +39,10 @@ from ._events import (
     TicketCreated,
     TicketEdited,
     TicketEvent,
+    TicketRated,
     TicketReopened,
 )
+from ._files import FileSource, Upload
 from ._live.feed import AsyncTicketFeed, FeedState
 from ._models import (
     Attachment,
@@ -53,21 +60,40 @@ from ._models import (
     Ticket,
     User,
 )
+from ._progress import Progress, ProgressTo
+from ._resources.attachments import AsyncAttachments
+from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
-from ._sync import CustomerTickets, Organizations, TicketPage, TicketThread
+from ._stores import FileStore, MemoryStore, SessionStore
+from ._sync import (
+    Attachments,
+    CustomerTickets,
+    DraftEditor,
+    Drafts,
+    Organizations,
+    TicketPage,
+    TicketThread,
+)
 from ._sync_feed import TicketFeed
 from ._thread import AsyncTicketThread
+from ._uploads import AttachmentSource
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "UNSET",
+    "AsyncAttachments",
     "AsyncCustomerTickets",
+    "AsyncDraftEditor",
+    "AsyncDrafts",
     "AsyncOrganizations",
     "AsyncTicketFeed",
     "AsyncTicketPage",
     "AsyncTicketThread",
     "Attachment",
+    "AttachmentSource",
+    "Attachments",
     "Busy",
     "ClientClosed",
     "Conflict",
@@ -76,11 +102,19 @@ __all__ = [
     "CustomerTicketsError",
     "Draft",
     "DraftConflict",
+    "DraftEditor",
+    "Drafts",
+    "EditorState",
     "FeedState",
     "FeedStopped",
     "Feedback",
     "FieldError",
+    "FileChanged",
+    "FileDamaged",
+    "FileSource",
+    "FileStore",
     "InvalidInput",
+    "MemoryStore",
     "Message",
     "MessageAdded",
     "NotAllowed",
@@ -92,10 +126,13 @@ __all__ = [
     "Permission",
     "Permissions",
     "Priority",
+    "Progress",
+    "ProgressTo",
     "RateLimited",
     "RatingWindowOver",
     "ReopenWindowOver",
     "Role",
+    "SessionStore",
     "SignInFailed",
     "SignInRequired",
     "SignUpFailed",
@@ -103,6 +140,8 @@ __all__ = [
     "Status",
     "StatusChanged",
     "StopReason",
+    "StoreFailed",
+    "Submitted",
     "Ticket",
     "TicketAssigned",
     "TicketClosed",
@@ -113,9 +152,12 @@ __all__ = [
     "TicketFeed",
     "TicketNotClosed",
     "TicketPage",
+    "TicketRated",
     "TicketReopened",
     "TicketThread",
     "Unavailable",
     "UnexpectedAnswer",
+    "Unset",
+    "Upload",
     "User",
 ]

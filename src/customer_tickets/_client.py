@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID, uuid4
 
-import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from ._connection import Connection
 from ._errors import FieldError, InvalidInput
-from ._inputs import Credentials, NewAccount, NewTicket, checked
-from ._keys import checked_key, checked_url
-from ._live.line import Line
+from ._inputs import Credentials, NewAccount, NewTicket, checked, id_of
+from ._keys import from_environment
 from ._models import Counts, Organization, Priority, SortKey, Status, Ticket, User
+from ._progress import ProgressTo
+from ._parts import Parts
 from ._resources import tickets
+from ._resources.attachments import AsyncAttachments
+from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage, TicketQuery
-from ._session import Session
+from ._stores import SessionStore
 from ._thread import AsyncTicketThread, open_thread
+from ._uploads import AttachmentSource, uploaded
+
+if TYPE_CHECKING:  # half of the time that an import of the whole package takes
+    from supabase import AsyncClient, Client
 
 _UUID = TypeAdapter(UUID)
 
@@ -36,39 +41,62 @@ class AsyncCustomerTickets:
         timeout: seconds that one call may take in all, repetitions included.
         cache: seconds that pages, counts and threads may be handed out again without a request;
             own writes and live events drop what they change at once. 0 keeps none.
+        store: where the session is kept for the next run: a FileStore, or a SessionStore of your
+            own. Left out, it ends with the program. A session that it holds is gone on with.
 
     Making one makes no request. All methods raise SignInRequired, before any request, while
     nobody is signed in, and Offline, RateLimited or Unavailable when the server cannot be had.
     """
 
-    def __init__(self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0) -> None:
-        url, key = checked_url(url), checked_key(key)
-        # HTTP/1.1: over HTTP/2 a routine GOAWAY of the server fails requests that are under way.
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0))
-        self._session = Session(url, key, self._http, timeout=timeout)
-        self._connection = Connection(
-            url, key, self._session, self._http, timeout=timeout, cache=cache
-        )
-        self._line = Line(url, key, self._session)
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 30.0,
+        cache: float = 0.0,
+        store: SessionStore | None = None,
+    ) -> None:
+        self._take(Parts.own(url, key, timeout=timeout, cache=cache, store=store))
+
+    def _take(self, parts: Parts) -> None:
+        self._parts = parts
+        self._session, self._connection, self._line = parts.session, parts.connection, parts.line
         self._organizations = AsyncOrganizations(self._connection)
+        self._drafts = AsyncDrafts(self._connection)
+        self._attachments = AsyncAttachments(self._connection)
 
     @classmethod
-    def from_env(cls, *, timeout: float = 30.0) -> Self:
+    def from_env(cls, *, timeout: float = 30.0, store: SessionStore | None = None) -> Self:
         """Make a client from SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY).
 
         Raises:
             InvalidInput: one of them is missing; the error names it.
         """
-        url = os.environ.get("SUPABASE_URL")
-        key = os.environ.get("SUPABASE_PUBLISHABLE_KEY") or os.environ.get("SUPABASE_ANON_KEY")
-        missing = [
-            FieldError(name, "is not set in the environment")
-            for name, value in (("SUPABASE_URL", url), ("SUPABASE_PUBLISHABLE_KEY", key))
-            if not value
-        ]
-        if missing:
-            raise InvalidInput(missing)
-        return cls(str(url), str(key), timeout=timeout)
+        url, key = from_environment(os.environ)
+        return cls(url, key, timeout=timeout, store=store)
+
+    @classmethod
+    async def from_supabase(cls, client: AsyncClient | Client, *, timeout: float = 30.0) -> Self:
+        """Make a client that shares the session of a client of the package `supabase`.
+
+        The tokens stay that client's: it is asked for them before each request, and refreshes
+        them. Signing in or out here signs that client in or out. When it is signed out, or
+        somebody else signs in with it, all methods here raise SignInRequired.
+
+        Raises:
+            InvalidInput: it is no such client, or it has a secret key.
+            SignInRequired: nobody is signed in to it.
+        """
+        made = cls._of(Parts.borrowed(client, timeout=timeout, blocking=False))
+        await made._parts.confirm()
+        return made
+
+    @classmethod
+    def _of(cls, parts: Parts) -> Self:
+        made = cls.__new__(cls)
+        made._take(parts)
+        return made
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,9 +111,7 @@ class AsyncCustomerTickets:
 
     async def aclose(self) -> None:
         """Close all connections; feeds end. The session stays valid on the server."""
-        await self._line.aclose()
-        await self._session.aclose()
-        await self._http.aclose()
+        await self._parts.aclose()
 
     @property
     def user(self) -> User:
@@ -100,6 +126,16 @@ class AsyncCustomerTickets:
     def organizations(self) -> AsyncOrganizations:
         """The organizations that handle tickets."""
         return self._organizations
+
+    @property
+    def drafts(self) -> AsyncDrafts:
+        """Your drafts of new tickets and of replies, kept on the server."""
+        return self._drafts
+
+    @property
+    def attachments(self) -> AsyncAttachments:
+        """The files of tickets, messages and drafts."""
+        return self._attachments
 
     async def sign_up(self, email: str, password: str, *, display_name: str | None = None) -> User:
         """Make an account and sign in to it.
@@ -126,6 +162,19 @@ class AsyncCustomerTickets:
         await self._forget_user()
         return user
 
+    async def set_session(self, access_token: str, refresh_token: str) -> User:
+        """Go on with a session that was begun elsewhere, once the server has accepted it.
+
+        Whoever began it must not refresh it any more: the server would end it.
+
+        Raises:
+            InvalidInput: these cannot be tokens; no request was made.
+            SignInFailed: the server does not accept them.
+        """
+        user = await self._session.take_over(access_token, refresh_token)
+        await self._forget_user()
+        return user
+
     async def sign_out(self, *, everywhere: bool = False) -> None:
         """End the session; live feeds stop, so nothing is delivered after this returns.
 
@@ -144,21 +193,30 @@ class AsyncCustomerTickets:
         subject: str,
         description: str = "",
         priority: Priority = "medium",
+        attachments: Iterable[AttachmentSource] = (),
+        progress: ProgressTo = None,
+        follow_up_of: Ticket | UUID | str | None = None,
         id: UUID | None = None,
     ) -> Ticket:
-        """Create a ticket in one request and return it.
+        """Create a ticket and return it; in one request, after one for each attachment.
 
         Args:
             organization: who shall handle it: an Organization or its id.
             subject: 1 to 200 characters.
             description: Markdown, up to 20,000 characters.
             priority: low, medium or high.
+            attachments: up to 20 files: paths, bytes, objects open for reading bytes, or Upload
+                for another name or type. They are sent first; the ticket has all of them, or
+                there is none.
+            progress: a function that gets a Progress as bytes are sent, or True for a bar.
+            follow_up_of: a closed ticket of yours that this one goes on with.
             id: the ticket's id. Repeating a call that failed is safe with the same one: the
                 error's `write_id` has it.
 
         Raises:
             InvalidInput: one or more fields are wrong; all are named and no request was made.
             Conflict: the id was used before, for something else.
+            FileChanged: a file changed while it was sent; no ticket was made.
             Offline: no answer came; the ticket may or may not have been created.
         """
         ticket = checked(
@@ -166,10 +224,12 @@ class AsyncCustomerTickets:
             id=id if id is not None else uuid4(),
             subject=subject,
             description=description,
-            handling_org_id=tickets.organization_id(organization),
+            handling_org_id=organization,
             priority=priority,
+            follow_up_of=follow_up_of,
         )
-        return await tickets.create(self._connection, ticket)
+        async with uploaded(self._connection, ticket.id, attachments, progress) as files:
+            return await tickets.create(self._connection, ticket, files)
 
     async def page(
         self,
@@ -272,7 +332,7 @@ class AsyncCustomerTickets:
             NotFound: it does not exist, or it is not yours.
         """
         try:
-            ticket_id = _UUID.validate_python(tickets.ticket_id(ticket))
+            ticket_id = _UUID.validate_python(id_of(ticket))
         except ValidationError:
             raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None
         return await open_thread(self._connection, self._line, ticket_id)

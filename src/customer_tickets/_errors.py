@@ -17,6 +17,9 @@ CustomerTicketsError
  │   ├─ Offline               no answer: no network, a broken connection, or too slow
  │   ├─ RateLimited           too many requests; `retry_after` says when to come back
  │   └─ Busy                  two writes met in the database; repeating settles it
+ ├─ StoreFailed               the session could not be read from its store, or kept there
+ ├─ FileChanged               a file changed while it was sent, so nothing was written
+ ├─ FileDamaged               what was received is not the file that was attached
  ├─ UnexpectedAnswer          the server answered something this library does not understand
  └─ ClientClosed              the client was closed, or belongs to another process
 
@@ -185,6 +188,18 @@ class RateLimited(Unavailable):
 
 class Busy(Unavailable):
     """Two writes met in the database and one gave way; repeating settles it."""
+
+
+class StoreFailed(CustomerTicketsError):
+    """The session could not be read from its store, or kept there; in this process it goes on."""
+
+
+class FileChanged(CustomerTicketsError):
+    """A file changed while it was being sent, so it was not attached and nothing was written."""
+
+
+class FileDamaged(CustomerTicketsError):
+    """What was received has not the size or the SHA-256 of what was attached; nothing was kept."""
 
 
 class UnexpectedAnswer(CustomerTicketsError):

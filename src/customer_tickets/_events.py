@@ -92,6 +92,14 @@ class TicketReopened(_Event):
     kind: Literal["reopened"] = "reopened"
 
 
+class TicketRated(_Event):
+    """The customer rated the ticket, from 1 to 5, or changed the rating."""
+
+    _shown = ("seq", "rating")
+    kind: Literal["rated"] = "rated"
+    rating: int = Field(validation_alias=AliasPath("data", "rating"))
+
+
 class OtherEvent(_Event):
     """An event of a kind that this version of the library does not know."""
 
@@ -121,7 +129,9 @@ class FeedStopped:
     kind: Literal["stopped"] = "stopped"
 
 
-_KINDS = frozenset({"created", "message", "edited", "status", "assigned", "closed", "reopened"})
+_KINDS = frozenset(
+    {"created", "message", "edited", "status", "assigned", "closed", "reopened", "rated"}
+)
 
 
 def _tag(row: dict[str, Any] | TicketEvent) -> str:
@@ -141,6 +151,7 @@ TicketEvent = (
     | TicketAssigned
     | TicketClosed
     | TicketReopened
+    | TicketRated
     | OtherEvent
 )
 
@@ -153,6 +164,7 @@ ParsedEvent = Annotated[
     | Annotated[TicketAssigned, Tag("assigned")]
     | Annotated[TicketClosed, Tag("closed")]
     | Annotated[TicketReopened, Tag("reopened")]
+    | Annotated[TicketRated, Tag("rated")]
     | Annotated[OtherEvent, Tag("other")],
     Discriminator(_tag),
 ]
@@ -169,5 +181,6 @@ __all__ = [
     "TicketCreated",
     "TicketEdited",
     "TicketEvent",
+    "TicketRated",
     "TicketReopened",
 ]

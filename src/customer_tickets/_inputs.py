@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ._errors import FieldError, InvalidInput
-from ._models import Frozen, Priority
+from ._models import Frozen, Message, Organization, Priority, Ticket
 
 
 def printable(text: str) -> str:
@@ -45,14 +45,20 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def id_of(thing: object) -> object:
+    """Return the id in what has one; what is none is left for the check to refuse."""
+    return thing.id if isinstance(thing, Organization | Ticket | Message) else thing
+
+
 class NewTicket(Frozen):
     """What a ticket needs to be created."""
 
     id: UUID
     subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)]
     description: Annotated[StrictStr, AfterValidator(printable), Field(max_length=20_000)]
-    handling_org_id: UUID
+    handling_org_id: Annotated[UUID, BeforeValidator(id_of)]
     priority: Priority
+    follow_up_of: Annotated[UUID | None, BeforeValidator(id_of)] = None
 
 
 class NewMessage(Frozen):
@@ -60,7 +66,7 @@ class NewMessage(Frozen):
 
     id: UUID
     body: Annotated[StrictStr, AfterValidator(_not_blank), Field(max_length=20_000)]
-    reply_to: Annotated[UUID | None, BeforeValidator(lambda of: getattr(of, "id", of))]
+    reply_to: Annotated[UUID | None, BeforeValidator(id_of)]
 
 
 class TicketChange(Frozen):
@@ -85,6 +91,12 @@ class NewAccount(Credentials):
     display_name: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)] | None
 
 
+class OrganizationName(Frozen):
+    """What an organization is looked for by."""
+
+    name: StrictStr
+
+
 class Reopening(Frozen):
     """The key of a reopening."""
 
@@ -96,6 +108,14 @@ class Closing(Frozen):
 
     request_id: UUID
     reason: Annotated[StrictStr, AfterValidator(printable), Field(max_length=1_000)] | None
+
+
+class Rating(Frozen):
+    """How a customer rates a ticket."""
+
+    request_id: UUID
+    rating: Annotated[int, Field(ge=1, le=5, strict=True)]
+    comment: Annotated[StrictStr, AfterValidator(printable), Field(max_length=2_000)] | None
 
 
 _Input = TypeVar("_Input", bound=BaseModel)

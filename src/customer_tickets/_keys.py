@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from ._errors import FieldError, InvalidInput
 
 
-def checked_url(url: str | None) -> str:
+def checked_url(url: object) -> str:
     """Return the project's base URL without a trailing slash, or raise InvalidInput."""
-    url = (url or "").strip()  # None: a variable of the environment that is not set
+    url = url.strip() if isinstance(url, str) else ""  # None: a variable that is not set
     try:
         parts = urlsplit(url)
         whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -25,9 +26,9 @@ def checked_url(url: str | None) -> str:
     return url.rstrip("/")
 
 
-def checked_key(key: str | None) -> str:
+def checked_key(key: object) -> str:
     """Return the key, or raise InvalidInput if it is none or one that no customer may hold."""
-    key = (key or "").strip()  # a key from a file ends with a new line
+    key = key.strip() if isinstance(key, str) else ""  # a key from a file ends with a new line
     role = _role(key) if re.fullmatch(r"[\x21-\x7e]+", key) else None
     if role is None:
         raise InvalidInput(
@@ -39,6 +40,27 @@ def checked_key(key: str | None) -> str:
             hint="Use the publishable key.",
         )
     return key
+
+
+def from_environment(environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return URL and key from the usual variables, or raise InvalidInput for what is missing."""
+    url = environment.get("SUPABASE_URL", "")
+    key = environment.get("SUPABASE_PUBLISHABLE_KEY") or environment.get("SUPABASE_ANON_KEY", "")
+    missing = [
+        FieldError(name, "is not set in the environment")
+        for name, value in (("SUPABASE_URL", url), ("SUPABASE_PUBLISHABLE_KEY", key))
+        if not value
+    ]
+    if missing:
+        raise InvalidInput(missing)
+    return url, key
+
+
+def checked_timeout(timeout: object) -> float:
+    """Return the seconds that a call may take, or raise InvalidInput."""
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < 1e6:
+        return float(timeout)
+    raise InvalidInput([FieldError("timeout", "must be a number of seconds above 0")])
 
 
 def _role(key: str) -> str | None:

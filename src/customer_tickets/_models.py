@@ -14,6 +14,18 @@ Role = Literal["customer", "employee", "admin", "system"]
 SortKey = Literal["created_at", "-created_at", "updated_at", "-updated_at", "priority", "-priority"]
 
 
+def _text(body: str) -> str:
+    from ._markdown import text  # here, because most programs show none
+
+    return text(body)
+
+
+def _html(body: str) -> str:
+    from ._markdown import html
+
+    return html(body)
+
+
 class Frozen(BaseModel):
     """Immutable, and shown without personal data: a repr holds the `_shown` fields only."""
 
@@ -82,6 +94,16 @@ class Ticket(Frozen):
         """Whether somebody else has written or changed something that you have not read."""
         return self.last_staff_seq > self.last_read_seq
 
+    @property
+    def text(self) -> str:
+        """The description as plain text, its Markdown resolved."""
+        return _text(self.description)
+
+    @property
+    def html(self) -> str:
+        """The description as safe HTML, its Markdown resolved."""
+        return _html(self.description)
+
 
 class Attachment(Frozen):
     """A file of a ticket's description, of a message or of a draft, as its sender described it.
@@ -104,9 +126,15 @@ class Attachment(Frozen):
 
 
 class Message(Frozen):
-    """A message of the thread; `author_name` is the name as it was when it was written."""
+    """A message of the thread; `author_name` is the name as it was when it was written.
 
-    _shown = ("id", "seq", "author_role")
+    `state` is `confirmed` once the server has it. One's own message is there before, `pending`,
+    and stays as `failed` with its `error` if it could not be sent; then `seq` is 0 and
+    `thread.retry(message)` tries again.
+    """
+
+    _shown = ("id", "seq", "author_role", "state")
+    model_config = ConfigDict(arbitrary_types_allowed=True)
     id: UUID
     ticket_id: UUID
     seq: int
@@ -117,6 +145,18 @@ class Message(Frozen):
     reply_to: UUID | None = None
     attachments: tuple[Attachment, ...] = ()
     created_at: datetime
+    state: Literal["confirmed", "pending", "failed"] = "confirmed"
+    error: BaseException | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def text(self) -> str:
+        """The body as plain text, its Markdown resolved: a link as "text (address)"."""
+        return _text(self.body)
+
+    @property
+    def html(self) -> str:
+        """The body as safe HTML, its Markdown resolved; `TicketThread.render` shows attachments."""
+        return _html(self.body)
 
 
 class Draft(Frozen):

@@ -1,71 +1,42 @@
-"""Who is signed in: sign-up, sign-in, sign-out, and a token that is always fresh.
-
-supabase_auth does the requests; its own session keeping is left off. It refreshes on a clock that
-stops while a laptop sleeps, without a lock, and turns into an anonymous caller when it fails.
-"""
+"""Who is signed in: sign-up, sign-in, sign-out, and a token that is always fresh."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
-from uuid import UUID
 
 import httpx
-from supabase_auth import AsyncGoTrueClient
-from supabase_auth.errors import AuthError
-from supabase_auth.types import AuthResponse
 
-from ._errors import (
-    ClientClosed,
-    Offline,
-    SignInFailed,
-    SignInRequired,
-    SignUpFailed,
-    UnexpectedAnswer,
-)
+from ._auth import Auth
+from ._errors import ClientClosed, SignInFailed, SignInRequired, StoreFailed
+from ._kept import Kept, in_thread, uninterrupted
 from ._models import User
-from ._retry import retrying
-from ._translate import ENDED, from_auth
+from ._stores import SessionStore
+from ._tokens import Tokens
 
-_T = TypeVar("_T")
-_MARGIN = 60.0
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    lifetime: float
-    # By this machine's own wall clock, so that a wrong clock does not matter.
-    expires_at: float
-
-    def seconds_fresh(self, now: float) -> float:
-        # Tokens of a few seconds exist in tests and strict projects: a quarter of their life.
-        return self.expires_at - min(_MARGIN, self.lifetime / 4) - now
-
-    def is_alive(self, now: float) -> bool:
-        return now < self.expires_at
+_log = logging.getLogger("customer_tickets")
+_GRACE = 2.0
 
 
 class Session:
-    """The signed-in user and the tokens; one refresh at a time, whoever asks."""
+    """The signed-in user and the tokens; one refresh at a time, whoever asks.
 
-    def __init__(self, url: str, key: str, http: httpx.AsyncClient, *, timeout: float) -> None:
-        self._auth = AsyncGoTrueClient(
-            url=f"{url}/auth/v1",
-            headers={"apikey": key},
-            auto_refresh_token=False,
-            persist_session=False,
-            http_client=http,
-        )
-        self._http = http
+    Raises:
+        StoreFailed: the store cannot be read.
+    """
+
+    def __init__(
+        self, url: str, key: str, http: httpx.AsyncClient, *, timeout: float, store: SessionStore
+    ) -> None:
+        self._auth = Auth(url, key, http, timeout=timeout)
         self._timeout = timeout
-        self._tokens: _Tokens | None = None
-        self._user: User | None = None
+        self._kept = Kept(store, url)
+        self._tokens: Tokens | None = self._kept.load()
         self._refreshing: asyncio.Task[None] | None = None
+        # What is in the store and what is in use change together, whoever changes them.
+        self._changing = asyncio.Lock()
+        self._unsaved = False
 
     @property
     def user(self) -> User:
@@ -74,61 +45,51 @@ class Session:
         Raises:
             SignInRequired: nobody is.
         """
-        if self._user is None:
-            raise SignInRequired("Nobody is signed in.", hint="Call sign_in() first.")
-        return self._user
+        return self._present().user
 
     async def sign_in(self, email: str, password: str) -> User:
         """Sign in with e-mail and password."""
-        return self._keep(
-            await self._ask(
-                lambda: self._auth.sign_in_with_password({"email": email, "password": password})
-            )
-        )
+        return await self._begin(await self._auth.sign_in(email, password))
 
     async def sign_up(self, email: str, password: str, display_name: str | None) -> User:
         """Make an account and sign in to it."""
-        data = {} if display_name is None else {"display_name": display_name}
-        answer = await self._ask(
-            lambda: self._auth.sign_up(
-                {"email": email, "password": password, "options": {"data": data}}
-            ),
-            signing_up=True,
-        )
-        if answer.session is None:
-            raise SignUpFailed(
-                "The account was made, but the e-mail address must be confirmed first.",
-                code="email_not_confirmed",
-                hint="Open the link in the e-mail, then sign in.",
-            )
-        return self._keep(answer)
+        return await self._begin(await self._auth.sign_up(email, password, display_name))
+
+    async def take_over(self, access: str, refresh: str) -> User:
+        """Go on with a session that was begun elsewhere."""
+        return await self._begin(await self._auth.taken_over(access, refresh))
 
     async def sign_out(self, *, everywhere: bool) -> None:
         """Forget the session here at once, then end it on the server.
 
-        The local part cannot fail. A server that cannot be reached raises, after the fact: the
-        tokens are gone from this process either way.
+        The local part cannot fail. A server that cannot be reached, or a store that cannot be
+        cleared, raises after the fact: the tokens are gone from this process either way.
         """
-        tokens, self._tokens, self._user = self._tokens, None, None
+        tokens, self._tokens = self._tokens, None
         if tokens is None:
             return
-        scope: Literal["global", "local"] = "global" if everywhere else "local"
+        failure: StoreFailed | None = None
         try:
-            access = tokens.access
-            if tokens.seconds_fresh(time.time()) <= 0:
-                # The server takes no stale token, not even to end its session.
-                answer = await self._ask(lambda: self._auth.refresh_session(tokens.refresh))
-                access = answer.session.access_token if answer.session else access
-            await self._ask(lambda: self._auth.admin.sign_out(access, scope))
-        except SignInRequired as error:
-            if error.code not in ENDED:
-                raise
+            stored = await uninterrupted(self._forget(tokens))
+            if tokens.seconds_fresh(time.time()) <= 0 and stored is not None:
+                tokens = stored  # another process may have refreshed it
+        except StoreFailed as error:
+            failure = error
+        try:
+            await self._auth.sign_out(tokens, everywhere=everywhere)
+        finally:
+            if failure is not None:
+                raise failure
 
     async def aclose(self) -> None:
         """End a refresh that is under way; the session itself stays valid on the server."""
         if self._refreshing is not None and not self._refreshing.done():
+            # Its answer would be lost, and the refresh token in the store is used up.
+            await asyncio.wait({self._refreshing}, timeout=_GRACE)
             self._refreshing.cancel()
             await asyncio.wait({self._refreshing})
+        if self._unsaved and self._tokens is not None:
+            await uninterrupted(self._replace(self._tokens, self._tokens))
 
     async def token(self) -> str:
         """Return an access token that is good, refreshed in the last minute of its life.
@@ -157,7 +118,7 @@ class Session:
         if self._present().access == rejected:
             await _outcome(self._begin_refresh())
 
-    def _present(self) -> _Tokens:
+    def _present(self) -> Tokens:
         if self._tokens is None:
             raise SignInRequired("Nobody is signed in.", hint="Call sign_in() first.")
         return self._tokens
@@ -172,59 +133,107 @@ class Session:
 
     async def _refresh(self) -> None:
         tokens = self._present()
+        unlock = await self._kept.lock(self._timeout)
         try:
-            answer = await self._ask(lambda: self._auth.refresh_session(tokens.refresh))
-        except (SignInRequired, SignInFailed) as error:
-            # A page of a proxy is no verdict: only auth's own word, which has a code, ends it.
-            if error.code is not None and self._tokens is tokens:
-                self._tokens = self._user = None
-            raise SignInRequired(
-                "The session has ended.",
-                hint="Sign in again.",
-                code=error.code,
-                status=error.status,
-                request_id=error.request_id,
-            ) from None
-        # Somebody may have signed in or out meanwhile: theirs is the session then.
-        if self._tokens is tokens:
-            self._keep(answer)
+            await self._refresh_alone(tokens)
+        finally:
+            unlock()
 
-    def _keep(self, answer: AuthResponse) -> User:
-        session = answer.session
-        if session is None:
-            raise SignInRequired("The server gave no session.", hint="Sign in again.")
-        lifetime = float(session.expires_in)
-        self._tokens = _Tokens(
-            session.access_token, session.refresh_token, lifetime, time.time() + lifetime
-        )
-        self._user = User(id=UUID(session.user.id), email=session.user.email)
-        return self._user
+    async def _refresh_alone(self, tokens: Tokens) -> None:
+        refused: SignInRequired | SignInFailed | None = None
+        for _ in range(2):
+            stored = await self._stored()
+            # Another process may have been faster; a store without a lock shows it only now.
+            if stored is not None and _takes_over(stored, tokens, refused is not None):
+                if self._tokens is not tokens:
+                    return
+                self._tokens = tokens = stored
+                if tokens.seconds_fresh(time.time()) > 0:
+                    return
+            elif refused is not None:
+                break
+            try:
+                new = await self._auth.refresh(tokens.refresh)
+            except (SignInRequired, SignInFailed) as error:
+                refused = error
+            else:
+                await self._go_on(new, tokens)
+                return
+        assert refused is not None
+        await self._end(tokens, refused)
 
-    async def _ask(self, request: Callable[[], Awaitable[_T]], *, signing_up: bool = False) -> _T:
-        if self._http.is_closed:
-            raise ClientClosed("This client is closed.", hint="Make a new one.")
+    async def _go_on(self, new: Tokens, old: Tokens) -> None:
+        """Use the new tokens; if somebody signed in or out meanwhile, theirs is the session."""
+        if new.user.id != old.user.id:
+            await self._end(old, SignInRequired("Another user's.", code="user_mismatch"))
+        await uninterrupted(self._replace(old, new))
+
+    async def _end(self, tokens: Tokens, refused: SignInRequired | SignInFailed) -> None:
+        # A page of a proxy is no verdict: only auth's own word, which has a code, ends it.
+        if refused.code is not None and self._tokens is tokens:
+            self._tokens = None
+            try:
+                await uninterrupted(self._forget(tokens))
+            except StoreFailed as error:
+                _log.warning("%s", error.message)
+        raise SignInRequired(
+            "The session has ended.",
+            hint="Sign in again.",
+            code=refused.code,
+            status=refused.status,
+            request_id=refused.request_id,
+        ) from None
+
+    async def _stored(self) -> Tokens | None:
         try:
-            async with asyncio.timeout(self._timeout):
-                async for attempt in retrying(self._timeout, once=signing_up):
-                    with attempt:
-                        return await _translated(request, signing_up=signing_up)
-        except TimeoutError:
-            raise Offline("The server did not answer in time.", hint="Is the network up?") from None
-        raise AssertionError("tenacity returns or raises")
+            return await in_thread(self._kept.load)
+        except StoreFailed as error:
+            _log.warning("%s", error.message)
+            return None
+
+    async def _begin(self, tokens: Tokens) -> User:
+        await uninterrupted(self._start(tokens))
+        return tokens.user
+
+    async def _start(self, tokens: Tokens) -> None:
+        async with self._changing:
+            try:
+                await in_thread(lambda: self._kept.save(tokens, over_others=True))
+                self._unsaved = False
+            except StoreFailed:
+                self._unsaved = True
+                raise
+            finally:
+                self._tokens = tokens
+
+    async def _replace(self, old: Tokens, new: Tokens) -> None:
+        async with self._changing:
+            if self._tokens is not old:
+                return
+            # First the store: what was used up must not be what the next process finds.
+            try:
+                await in_thread(lambda: self._kept.save(new, over_others=False))
+                self._unsaved = False
+            except StoreFailed as error:
+                self._unsaved = True
+                _log.warning("%s", error.message)
+            # Somebody may have signed out while it was saved.
+            if self._tokens is old:
+                self._tokens = new
+
+    async def _forget(self, tokens: Tokens) -> Tokens | None:
+        async with self._changing:
+            self._unsaved = False
+            # Somebody may have signed in meanwhile: theirs stays.
+            if self._tokens is not None:
+                return None
+            return await in_thread(lambda: self._kept.clear(tokens))
 
 
-async def _translated(request: Callable[[], Awaitable[_T]], *, signing_up: bool) -> _T:
-    try:
-        return await request()
-    except AuthError as error:
-        failure = from_auth(error, signing_up=signing_up)
-    except ValueError:
-        failure = UnexpectedAnswer(
-            "The server did not answer as Supabase's auth does.",
-            hint="Is another program answering at this URL?",
-        )
-    # Outside the handler: what was raised may hold the e-mail address or a token.
-    raise failure
+def _takes_over(stored: Tokens, tokens: Tokens, refused: bool) -> bool:
+    if refused:
+        return stored.user.id == tokens.user.id and stored.refresh != tokens.refresh
+    return stored.newer_than(tokens)
 
 
 async def _outcome(refreshing: asyncio.Task[None]) -> None:

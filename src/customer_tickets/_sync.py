@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
+from ._draft_content import UNSET, Submitted, Unset
+from ._draft_editor import AsyncDraftEditor, EditorState
+from ._errors import CustomerTicketsError
 from ._events import TicketEvent
 from ._models import (
+    Attachment,
     Counts,
+    Draft,
+    Feedback,
     Message,
     Organization,
     Permissions,
@@ -21,11 +29,20 @@ from ._models import (
     Ticket,
     User,
 )
+from ._parts import Parts
 from ._portal import Portal
+from ._progress import ProgressTo
+from ._resources.attachments import AsyncAttachments
+from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
+from ._stores import SessionStore
 from ._sync_feed import TicketFeed
 from ._thread import AsyncTicketThread
+from ._uploads import AttachmentSource
+
+if TYPE_CHECKING:
+    from supabase import Client
 
 _T = TypeVar("_T")
 
@@ -69,6 +86,7 @@ class Organizations:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: the name is no text; no request was made.
         """
         return self._portal.run(self._async.named, name)
 
@@ -135,6 +153,304 @@ class TicketPage:
         return self._async.previous_cursor
 
 
+class DraftEditor:
+    """Edits one draft, and saves it a while after each change; open it with `with`.
+
+    Leaving the block saves what is not saved yet, and raises if that fails.
+    """
+
+    def __init__(self, portal: Portal, inner: AsyncDraftEditor) -> None:
+        self._portal = portal
+        self._async = inner
+
+    def __enter__(self) -> Self:
+        self._portal.run(self._async.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._portal.run(self._async.__aexit__, kind, error, trace)
+
+    @property
+    def draft(self) -> Draft | None:
+        """The draft as it was last saved; None before the first time."""
+        return self._async.draft
+
+    @property
+    def state(self) -> EditorState:
+        """How things stand.
+
+        `saved`; `unsaved`: a change waits to be saved; `failed`: the last try failed, see `error`,
+        and the next follows; `conflict`: it was saved elsewhere, call `resolve`; `gone`: it was
+        submitted or discarded.
+        """
+        return self._async.state
+
+    @property
+    def error(self) -> CustomerTicketsError | None:
+        """Why the last try to save failed; None when it did not."""
+        return self._async.error
+
+    def change(
+        self,
+        *,
+        organization: Organization | UUID | str | Unset | None = UNSET,
+        subject: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        priority: Priority | Unset = UNSET,
+        text: str | Unset = UNSET,
+        reply_to: Message | UUID | Unset | None = UNSET,
+    ) -> None:
+        """Change the draft; it is saved a while later. No request is made here.
+
+        Raises:
+            InvalidInput: one or more fields are wrong; none was changed.
+        """
+        return self._portal.run(
+            self._async.change,
+            organization=organization,
+            subject=subject,
+            description=description,
+            priority=priority,
+            text=text,
+            reply_to=reply_to,
+        )
+
+    def save(self) -> Draft | None:
+        """Save now what is not saved yet, and return the draft; None while there is none.
+
+        Raises:
+            DraftConflict: it was saved elsewhere; call `resolve`, then save again.
+            NotFound: it was submitted or discarded elsewhere.
+            Offline: no answer came; nothing is lost, and the next try goes on from here.
+        """
+        return self._portal.run(self._async.save)
+
+    def resolve(self, *, keep: Literal["mine", "theirs"]) -> None:
+        """End a conflict: go on from the newer draft, with one's own changes or without them."""
+        return self._portal.run(self._async.resolve, keep=keep)
+
+    def submit(self) -> Submitted:
+        """Save what is not saved yet and submit the draft: it becomes the ticket or the message.
+
+        Raises:
+            InvalidInput: something in it is missing or wrong; all of it is named.
+            DraftConflict: it was saved elsewhere; call `resolve`, then submit again.
+        """
+        return self._portal.run(self._async.submit)
+
+    def discard(self) -> None:
+        """Throw the draft away, saved or not."""
+        return self._portal.run(self._async.discard)
+
+
+class Drafts:
+    """Your drafts, kept on the server: nobody else sees them, on any of your devices you do."""
+
+    def __init__(self, portal: Portal, inner: AsyncDrafts) -> None:
+        self._portal = portal
+        self._async = inner
+
+    def list(self) -> tuple[Draft, ...]:
+        """Return all your drafts, the last saved first."""
+        return self._portal.run(self._async.list)
+
+    def get(self, id: UUID | str) -> Draft:
+        """Return one draft as it is now.
+
+        Raises:
+            NotFound: it was submitted or discarded, or never was.
+        """
+        return self._portal.run(self._async.get, id)
+
+    def save(
+        self,
+        draft: Draft | None = None,
+        *,
+        ticket: Ticket | UUID | str | None = None,
+        organization: Organization | UUID | str | Unset | None = UNSET,
+        subject: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        priority: Priority | Unset = UNSET,
+        text: str | Unset = UNSET,
+        reply_to: Message | UUID | Unset | None = UNSET,
+        id: UUID | None = None,
+    ) -> Draft:
+        """Save a new draft, or a newer version of one, and return it as it was stored.
+
+        What is left out stays as it is in `draft`. Nothing is stored when nothing changed.
+
+        Args:
+            draft: the draft that is changed, as last read; left out, a new one is made.
+            ticket: for a new reply: the ticket that it is for. Without, it is of a new ticket.
+            organization: of a new ticket: who shall handle it.
+            subject: of a new ticket: up to 200 characters.
+            description: of a new ticket: Markdown, up to 20,000 characters.
+            priority: of a new ticket: low, medium or high.
+            text: of a reply: Markdown, up to 20,000 characters.
+            reply_to: of a reply: the message that it answers.
+            id: the id of a new draft, to repeat a call that failed with its `write_id`.
+
+        Raises:
+            InvalidInput: one or more fields are wrong; no request was made.
+            DraftConflict: it was saved elsewhere since; nothing was overwritten, and the error's
+                `newer` is that draft.
+            NotFound: it was submitted or discarded meanwhile, or the ticket is not yours.
+        """
+        return self._portal.run(
+            self._async.save,
+            draft,
+            ticket=ticket,
+            organization=organization,
+            subject=subject,
+            description=description,
+            priority=priority,
+            text=text,
+            reply_to=reply_to,
+            id=id,
+        )
+
+    def edit(
+        self,
+        draft: Draft | None = None,
+        *,
+        ticket: Ticket | UUID | str | None = None,
+        every: float = 2.0,
+    ) -> DraftEditor:
+        """Return an editor that saves by itself, to be opened with `with`.
+
+        Args:
+            draft: the draft to go on with; left out, a new one is made with the first change.
+            ticket: for a new reply: the ticket that it is for.
+            every: seconds after a change until it is saved; changes within them go together.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        return DraftEditor(self._portal, self._async.edit(draft, ticket=ticket, every=every))
+
+    def discard(self, draft: Draft | UUID | str) -> bool:
+        """Throw a draft away with its attachments; False when it was not there any more."""
+        return self._portal.run(self._async.discard, draft)
+
+    def submit(self, draft: Draft) -> Submitted:
+        """Make the ticket, or send the reply, that a draft holds, with its attachments.
+
+        The draft is gone after it. The ticket or message has the draft's id, so it is made once,
+        however often and from wherever it is submitted.
+
+        Raises:
+            InvalidInput: something in it is missing or wrong; all of it is named.
+            DraftConflict: it was saved elsewhere since; the error's `newer` is that draft.
+            NotFound: it was discarded meanwhile.
+            TicketClosedError: it is a reply, and the ticket is closed.
+        """
+        return self._portal.run(self._async.submit, draft)
+
+
+class Attachments:
+    """The files of tickets, messages and drafts: saved, read, linked to, cleaned up.
+
+    What is received is checked against the size and the SHA-256 of what was attached; what does
+    not fit raises FileDamaged and is not kept.
+    """
+
+    def __init__(self, portal: Portal, inner: AsyncAttachments) -> None:
+        self._portal = portal
+        self._async = inner
+
+    def save(
+        self,
+        attachment: Attachment,
+        to: str | os.PathLike[str] = ".",
+        *,
+        progress: ProgressTo = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Save an attachment, and return where it is; it appears there whole or not at all.
+
+        Args:
+            attachment: one of a message, a thread or a draft.
+            to: the file to make, or a folder, in which it gets its own name made safe.
+            progress: a function that gets a Progress as bytes arrive, or True for a bar.
+            overwrite: replace a file that is there.
+
+        Raises:
+            InvalidInput: `to` exists already, or its folder does not; no request was made.
+            NotFound: the attachment is not there, or not yours to see.
+            FileDamaged: it is not the file that was attached any more; nothing was kept.
+            OSError: the disk is full, or you may not write there; nothing was kept.
+        """
+        return self._portal.run(
+            self._async.save, attachment, to, progress=progress, overwrite=overwrite
+        )
+
+    def write_to(
+        self, attachment: Attachment, file: BinaryIO, *, progress: ProgressTo = None
+    ) -> int:
+        """Write an attachment into an object open for writing bytes; return how many bytes.
+
+        Nothing is written before the whole file has come and was found to be the right one.
+
+        Raises:
+            NotFound: the attachment is not there, or not yours to see.
+            FileDamaged: it is not the file that was attached any more.
+        """
+        return self._portal.run(self._async.write_to, attachment, file, progress=progress)
+
+    def read(self, attachment: Attachment) -> bytes:
+        """Return an attachment's bytes.
+
+        Raises:
+            NotFound: the attachment is not there, or not yours to see.
+            FileDamaged: it is not the file that was attached any more.
+        """
+        return self._portal.run(self._async.read, attachment)
+
+    def link(self, attachment: Attachment, seconds: int = 3600, *, download: bool = False) -> str:
+        """Return an address at which anybody can get the file for so many seconds.
+
+        Args:
+            attachment: one of a message, a thread or a draft.
+            seconds: how long the address works.
+            download: let a browser save the file under its name instead of showing it.
+
+        Raises:
+            InvalidInput: `seconds` is not a whole number from 1 on.
+            NotFound: the attachment is not there, or not yours to see.
+        """
+        return self._portal.run(self._async.link, attachment, seconds, download=download)
+
+    def links(
+        self, attachments: Iterable[Attachment], seconds: int = 3600, *, download: bool = False
+    ) -> dict[UUID, str]:
+        """Return such addresses by the attachments' ids, in one request for 500 of them.
+
+        What is not there, or not yours to see, is left out.
+
+        Raises:
+            InvalidInput: `seconds` is not a whole number from 1 on.
+        """
+        return self._portal.run(self._async.links, attachments, seconds, download=download)
+
+    def clean_up(self, older_than: float = 3600.0) -> int:
+        """Remove your own uploads that belong to nothing; return how many there were.
+
+        They are left over when a program ends in the middle of creating or sending.
+
+        Args:
+            older_than: seconds; younger ones may belong to something that is just being written.
+
+        Raises:
+            InvalidInput: a negative time.
+        """
+        return self._portal.run(self._async.clean_up, older_than)
+
+
 class TicketThread:
     """A ticket with its messages and history, as far as they were read.
 
@@ -160,13 +476,31 @@ class TicketThread:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages read so far, oldest first; at first the newest 50."""
+        """The messages read so far, oldest first; at first the newest 50.
+
+        Your own are here from the moment you send them, as pending; see `Message.state`.
+        """
         return self._async.messages
 
     @property
     def history(self) -> tuple[TicketEvent, ...]:
         """The events read so far, oldest first; at first the newest 50."""
         return self._async.history
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files of the description and of the messages read so far."""
+        return self._async.attachments
+
+    @property
+    def feedback(self) -> Feedback | None:
+        """How you rated the ticket, as last read."""
+        return self._async.feedback
+
+    @property
+    def draft(self) -> Draft | None:
+        """Your newest unsent reply, as last read; `tickets.drafts` saves and submits it."""
+        return self._async.draft
 
     @property
     def can(self) -> Permissions:
@@ -186,11 +520,24 @@ class TicketThread:
         return self._portal.run(self._async.older_history, size)
 
     def send(
-        self, text: str, *, reply_to: Message | UUID | None = None, id: UUID | None = None
+        self,
+        text: str,
+        *,
+        reply_to: Message | UUID | None = None,
+        id: UUID | None = None,
+        wait: bool = True,
     ) -> Message:
         """Send a message (Markdown, 1 to 20,000 characters) and return it as it was stored.
 
-        Repeating a call that failed is safe with the same `id`: the error's `write_id` has it.
+        It is in `messages` at once, as pending, and stays there as failed, with its `error`, if
+        it could not be sent: `retry` sends it again. Repeating a call that failed is safe with
+        the same `id` too: the error's `write_id` has it.
+
+        Args:
+            text: what to say.
+            reply_to: the message that it answers, if any.
+            id: the message's id.
+            wait: False returns the pending message at once and sends it in the background.
 
         Raises:
             InvalidInput: the text is empty or too long; no request was made.
@@ -198,7 +545,23 @@ class TicketThread:
             NotFound: the ticket is no longer yours.
             Offline: no answer came; the message may or may not have arrived.
         """
-        return self._portal.run(self._async.send, text, reply_to=reply_to, id=id)
+        return self._portal.run(self._async.send, text, reply_to=reply_to, id=id, wait=wait)
+
+    def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:
+        """Send a failed message of `messages` again, with the same id: it arrives once.
+
+        Raises:
+            InvalidInput: it is not one of this thread's failed messages.
+        """
+        return self._portal.run(self._async.retry, message, wait=wait)
+
+    def discard(self, message: Message | UUID) -> None:
+        """Drop a failed message from `messages`; one that did arrive comes back when it is read.
+
+        Raises:
+            InvalidInput: it is not one of this thread's failed messages.
+        """
+        return self._portal.run(self._async.discard, message)
 
     def edit(
         self,
@@ -242,6 +605,24 @@ class TicketThread:
         """
         return self._portal.run(self._async.reopen_ticket, request_id=request_id)
 
+    def rate(
+        self, rating: int, comment: str | None = None, *, request_id: UUID | None = None
+    ) -> Feedback:
+        """Rate a closed ticket from 1 (bad) to 5 (good), or change that for 14 days.
+
+        Args:
+            rating: 1 to 5.
+            comment: up to 2,000 characters.
+            request_id: the call's key; repeat one that failed with the error's `write_id`.
+
+        Raises:
+            InvalidInput: one or more arguments are wrong; no request was made.
+            TicketNotClosed: only a closed ticket can be rated.
+            RatingWindowOver: the first rating is older than 14 days.
+            NotAllowed: it is not your own ticket.
+        """
+        return self._portal.run(self._async.rate, rating, comment, request_id=request_id)
+
     def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
         return self._portal.run(self._async.mark_read)
@@ -275,13 +656,23 @@ class CustomerTickets:
         timeout: seconds that one call may take in all, repetitions included.
         cache: seconds that pages, counts and threads may be handed out again without a request;
             own writes and live events drop what they change at once. 0 keeps none.
+        store: where the session is kept for the next run: a FileStore, or a SessionStore of your
+            own. Left out, it ends with the program. A session that it holds is gone on with.
 
     Making one makes no request. All methods raise SignInRequired, before any request, while
     nobody is signed in, and Offline, RateLimited or Unavailable when the server cannot be had.
     """
 
-    def __init__(self, url: str, key: str, *, timeout: float = 30.0, cache: float = 0.0) -> None:
-        self._start(AsyncCustomerTickets(url, key, timeout=timeout, cache=cache))
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 30.0,
+        cache: float = 0.0,
+        store: SessionStore | None = None,
+    ) -> None:
+        self._start(AsyncCustomerTickets(url, key, timeout=timeout, cache=cache, store=store))
 
     def _start(self, client: AsyncCustomerTickets) -> None:
         self._async = client
@@ -289,15 +680,37 @@ class CustomerTickets:
         self._portal = Portal(client.aclose)
 
     @classmethod
-    def from_env(cls, *, timeout: float = 30.0) -> Self:
+    def from_env(cls, *, timeout: float = 30.0, store: SessionStore | None = None) -> Self:
         """Make a client from SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY).
 
         Raises:
             InvalidInput: one of them is missing; the error names it.
         """
         client = cls.__new__(cls)
-        client._start(AsyncCustomerTickets.from_env(timeout=timeout))
+        client._start(AsyncCustomerTickets.from_env(timeout=timeout, store=store))
         return client
+
+    @classmethod
+    def from_supabase(cls, client: Client, *, timeout: float = 30.0) -> Self:
+        """Make a client that shares the session of a client of the package `supabase`.
+
+        The tokens stay that client's: it is asked for them before each request, and refreshes
+        them. Signing in or out here signs that client in or out. When it is signed out, or
+        somebody else signs in with it, all methods here raise SignInRequired.
+
+        Raises:
+            InvalidInput: it is no such client, or it has a secret key.
+            SignInRequired: nobody is signed in to it.
+        """
+        parts = Parts.borrowed(client, timeout=timeout, blocking=True)
+        made = cls.__new__(cls)
+        made._start(AsyncCustomerTickets._of(parts))
+        try:
+            made._portal.run(parts.confirm)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     def __enter__(self) -> Self:
         return self
@@ -328,6 +741,16 @@ class CustomerTickets:
         """The organizations that handle tickets."""
         return Organizations(self._portal, self._async.organizations)
 
+    @property
+    def drafts(self) -> Drafts:
+        """Your drafts of new tickets and of replies, kept on the server."""
+        return Drafts(self._portal, self._async.drafts)
+
+    @property
+    def attachments(self) -> Attachments:
+        """The files of tickets, messages and drafts."""
+        return Attachments(self._portal, self._async.attachments)
+
     def sign_up(self, email: str, password: str, *, display_name: str | None = None) -> User:
         """Make an account and sign in to it.
 
@@ -347,6 +770,17 @@ class CustomerTickets:
         """
         return self._portal.run(self._async.sign_in, email, password)
 
+    def set_session(self, access_token: str, refresh_token: str) -> User:
+        """Go on with a session that was begun elsewhere, once the server has accepted it.
+
+        Whoever began it must not refresh it any more: the server would end it.
+
+        Raises:
+            InvalidInput: these cannot be tokens; no request was made.
+            SignInFailed: the server does not accept them.
+        """
+        return self._portal.run(self._async.set_session, access_token, refresh_token)
+
     def sign_out(self, *, everywhere: bool = False) -> None:
         """End the session; live feeds stop, so nothing is delivered after this returns.
 
@@ -362,21 +796,30 @@ class CustomerTickets:
         subject: str,
         description: str = "",
         priority: Priority = "medium",
+        attachments: Iterable[AttachmentSource] = (),
+        progress: ProgressTo = None,
+        follow_up_of: Ticket | UUID | str | None = None,
         id: UUID | None = None,
     ) -> Ticket:
-        """Create a ticket in one request and return it.
+        """Create a ticket and return it; in one request, after one for each attachment.
 
         Args:
             organization: who shall handle it: an Organization or its id.
             subject: 1 to 200 characters.
             description: Markdown, up to 20,000 characters.
             priority: low, medium or high.
+            attachments: up to 20 files: paths, bytes, objects open for reading bytes, or Upload
+                for another name or type. They are sent first; the ticket has all of them, or
+                there is none.
+            progress: a function that gets a Progress as bytes are sent, or True for a bar.
+            follow_up_of: a closed ticket of yours that this one goes on with.
             id: the ticket's id. Repeating a call that failed is safe with the same one: the
                 error's `write_id` has it.
 
         Raises:
             InvalidInput: one or more fields are wrong; all are named and no request was made.
             Conflict: the id was used before, for something else.
+            FileChanged: a file changed while it was sent; no ticket was made.
             Offline: no answer came; the ticket may or may not have been created.
         """
         return self._portal.run(
@@ -385,6 +828,9 @@ class CustomerTickets:
             subject=subject,
             description=description,
             priority=priority,
+            attachments=attachments,
+            progress=progress,
+            follow_up_of=follow_up_of,
             id=id,
         )
 

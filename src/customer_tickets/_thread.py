@@ -5,19 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field
 
 from ._connection import Connection
 from ._errors import CustomerTicketsError, FieldError, InvalidInput
-from ._events import ParsedEvent, TicketEvent
-from ._inputs import Closing, NewMessage, Reopening, TicketChange, checked
+from ._events import TicketEvent
+from ._inputs import Closing, NewMessage, Rating, Reopening, TicketChange, checked
 from ._live.feed import AsyncTicketFeed
 from ._live.line import Line
-from ._models import Frozen, Message, Organization, Permissions, Priority, PublicMessages, Ticket
-from ._resources import history, messages
+from ._models import (
+    Attachment,
+    Draft,
+    Feedback,
+    Frozen,
+    Message,
+    Organization,
+    Permissions,
+    Priority,
+    Ticket,
+)
+from ._outbox import Outbox
+from ._resources import history, messages, threads
 from ._resources.messages import Written
 from ._view import ThreadView
 
@@ -38,31 +49,10 @@ class _FeedOptions(Frozen):
     poll_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Answer(BaseModel):
-    ticket: Ticket
-    organization: Organization
-    can: Permissions
-    messages: PublicMessages
-    events: list[dict[str, Any]]
-
-
-_ANSWER = TypeAdapter(_Answer)
-_EVENTS = TypeAdapter(tuple[ParsedEvent, ...])
-
-
 async def open_thread(connection: Connection, line: Line, ticket_id: UUID) -> AsyncTicketThread:
     """Read a thread in one request."""
-    return AsyncTicketThread(connection, line, await _read(connection, ticket_id))
-
-
-async def _read(connection: Connection, ticket_id: UUID) -> ThreadView:
-    answer = await connection.call("ticket_thread", {"ticket_id": ticket_id}, _ANSWER)
-    # The texts come once, with the messages: the newest events' messages are among the newest.
-    texts = {str(message.id): message for message in answer.messages}
-    for event in answer.events:
-        event["message"] = texts.get(event["data"].get("message_id", ""))
-    events = _EVENTS.validate_python(answer.events)
-    return ThreadView(answer.ticket, answer.organization, answer.can, answer.messages, events)
+    answer = await threads.read_or_keep(connection, ticket_id)
+    return AsyncTicketThread(connection, line, ThreadView(answer))
 
 
 class AsyncTicketThread:
@@ -75,6 +65,7 @@ class AsyncTicketThread:
         self._connection = connection
         self._line = line
         self._view = view
+        self._outbox = Outbox(view)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ticket!r} messages={len(self.messages)}>"
@@ -91,7 +82,10 @@ class AsyncTicketThread:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages read so far, oldest first; at first the newest 50."""
+        """The messages read so far, oldest first; at first the newest 50.
+
+        Your own are here from the moment you send them, as pending; see `Message.state`.
+        """
         return self._view.messages
 
     @property
@@ -100,23 +94,39 @@ class AsyncTicketThread:
         return self._view.history
 
     @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files of the description and of the messages read so far."""
+        sent = [attachment for message in self.messages for attachment in message.attachments]
+        return (*self._view.attachments, *sent)
+
+    @property
+    def feedback(self) -> Feedback | None:
+        """How you rated the ticket, as last read."""
+        return self._view.feedback
+
+    @property
+    def draft(self) -> Draft | None:
+        """Your newest unsent reply, as last read; `tickets.drafts` saves and submits it."""
+        return self._view.draft
+
+    @property
     def can(self) -> Permissions:
         """What you may do with the ticket, with reasons and deadlines, decided by the database."""
         return self._view.can
 
     async def refresh(self) -> None:
         """Read the newest 50 messages and events, the ticket, and what you may do, again."""
-        view = await _read(self._connection, self.ticket.id)
+        answer = await threads.read(self._connection, self.ticket.id)
         # Unless a write or an event was shown meanwhile: then this is the older picture.
-        if view.read_to >= self._view.read_to:
-            self._view = view
+        if ThreadView(answer).read_to >= self._view.read_to:
+            self._view.restart(answer)
 
     async def older_messages(self, size: int = 50) -> bool:
         """Read up to `size` (1 to 500) messages before the oldest; return if there are more."""
         _check_size(size)
-        if not self.messages:
+        if not self._view.confirmed:
             return False
-        first = self.messages[0].seq
+        first = self._view.confirmed[0].seq
         older, more = await history.messages_before(self._connection, self.ticket.id, first, size)
         self._view.add_messages(older)
         return more
@@ -130,11 +140,24 @@ class AsyncTicketThread:
         return more
 
     async def send(
-        self, text: str, *, reply_to: Message | UUID | None = None, id: UUID | None = None
+        self,
+        text: str,
+        *,
+        reply_to: Message | UUID | None = None,
+        id: UUID | None = None,
+        wait: bool = True,
     ) -> Message:
         """Send a message (Markdown, 1 to 20,000 characters) and return it as it was stored.
 
-        Repeating a call that failed is safe with the same `id`: the error's `write_id` has it.
+        It is in `messages` at once, as pending, and stays there as failed, with its `error`, if
+        it could not be sent: `retry` sends it again. Repeating a call that failed is safe with
+        the same `id` too: the error's `write_id` has it.
+
+        Args:
+            text: what to say.
+            reply_to: the message that it answers, if any.
+            id: the message's id.
+            wait: False returns the pending message at once and sends it in the background.
 
         Raises:
             InvalidInput: the text is empty or too long; no request was made.
@@ -148,9 +171,41 @@ class AsyncTicketThread:
             body=text,
             reply_to=reply_to,
         )
-        sent, written = await messages.send(self._connection, self.ticket.id, message)
-        await self._take(written)
-        return sent
+
+        async def deliver() -> Message:
+            sent, written = await messages.send(self._connection, self.ticket.id, message)
+            # What others did just before may not be read yet: until then it has no place.
+            self._view.show_outgoing(sent)
+            await self._take(written)
+            return sent
+
+        author = self._connection.session.user
+        return await self._deliver(
+            self._outbox.post(self.ticket.id, message, author, deliver), wait=wait
+        )
+
+    async def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:
+        """Send a failed message of `messages` again, with the same id: it arrives once.
+
+        Raises:
+            InvalidInput: it is not one of this thread's failed messages.
+        """
+        return await self._deliver(self._outbox.posted_again(message), wait=wait)
+
+    async def discard(self, message: Message | UUID) -> None:
+        """Drop a failed message from `messages`; one that did arrive comes back when it is read.
+
+        Raises:
+            InvalidInput: it is not one of this thread's failed messages.
+        """
+        self._outbox.discard(message)
+
+    async def _deliver(self, pending: Message, *, wait: bool) -> Message:
+        delivery = self._outbox.deliver(pending)
+        if wait:
+            return await delivery
+        self._connection.in_background(delivery)
+        return pending
 
     async def edit(
         self,
@@ -203,10 +258,38 @@ class AsyncTicketThread:
             await messages.reopen(self._connection, self.ticket.id, reopening.request_id)
         )
 
+    async def rate(
+        self, rating: int, comment: str | None = None, *, request_id: UUID | None = None
+    ) -> Feedback:
+        """Rate a closed ticket from 1 (bad) to 5 (good), or change that for 14 days.
+
+        Args:
+            rating: 1 to 5.
+            comment: up to 2,000 characters.
+            request_id: the call's key; repeat one that failed with the error's `write_id`.
+
+        Raises:
+            InvalidInput: one or more arguments are wrong; no request was made.
+            TicketNotClosed: only a closed ticket can be rated.
+            RatingWindowOver: the first rating is older than 14 days.
+            NotAllowed: it is not your own ticket.
+        """
+        wanted = checked(
+            Rating,
+            request_id=request_id if request_id is not None else uuid4(),
+            rating=rating,
+            comment=comment,
+        )
+        feedback, written = await messages.rate(self._connection, self.ticket.id, wanted)
+        self._view.feedback = feedback
+        await self._take(written)
+        return feedback
+
     async def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
         seq = self._view.read_to
         done = await messages.mark_read(self._connection, self.ticket.id, seq)
+        self._connection.cache.changed(self.ticket.id)
         ticket = self.ticket.model_copy(update={"last_read_seq": done})
         self._view.merge((), ticket)
         return done
@@ -241,11 +324,14 @@ class AsyncTicketThread:
         newer = await history.events_after(
             self._connection, self.ticket.id, after, patience=_FEED_PATIENCE
         )
+        if newer.events:
+            self._connection.cache.changed(self.ticket.id)
         self._view.merge(newer.events, newer.ticket, newer.can)
         return newer.events, newer.ticket.last_seq
 
     async def _take(self, written: Written) -> Ticket:
         """Show what an own write did, and what others did just before it."""
+        self._connection.cache.changed(self.ticket.id)
         events = () if written.event is None else (written.event,)
         self._view.merge(events, written.ticket, written.can)
         # The write succeeded, whatever happens now: what cannot be had in a moment comes with the

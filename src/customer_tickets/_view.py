@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
 
 from ._events import MessageAdded, TicketEvent
-from ._models import Message, Organization, Permissions, Ticket
+from ._models import Attachment, Draft, Feedback, Message, Organization, Permissions, Ticket
+
+
+@dataclass(frozen=True)
+class ThreadAnswer:
+    """One answer to `ticket_thread`: the ticket with its newest messages and events."""
+
+    ticket: Ticket
+    organization: Organization
+    can: Permissions
+    messages: tuple[Message, ...]
+    events: tuple[TicketEvent, ...]
+    attachments: tuple[Attachment, ...]
+    feedback: Feedback | None
+    draft: Draft | None
 
 
 class ThreadView:
@@ -13,26 +29,47 @@ class ThreadView:
 
     The history is one block without a gap; what does not touch it is left out until what lies
     between is there too. So an answer that is late or comes twice changes nothing.
+
+    Attributes:
+        outgoing: own messages that the server has not confirmed, or whose place is not read yet.
     """
 
-    def __init__(
-        self,
-        ticket: Ticket,
-        organization: Organization,
-        can: Permissions,
-        messages: Iterable[Message],
-        history: Iterable[TicketEvent],
-    ) -> None:
-        self.ticket = ticket
-        self.organization = organization
-        self.can = can
-        self.messages = tuple(messages)
-        self.history = tuple(history)
+    def __init__(self, answer: ThreadAnswer) -> None:
+        self.outgoing: dict[UUID, Message] = {}
+        self.restart(answer)
+
+    def restart(self, answer: ThreadAnswer) -> None:
+        """Show a whole new answer, and what is on its way as before."""
+        self.ticket = answer.ticket
+        self.organization = answer.organization
+        self.can = answer.can
+        self.confirmed: tuple[Message, ...] = ()
+        self.history = answer.events
+        self.attachments = answer.attachments
+        self.feedback = answer.feedback
+        self.draft = answer.draft
+        self.add_messages(answer.messages)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages in their order; what is still on its way comes last."""
+        return (*self.confirmed, *self.outgoing.values())
 
     @property
     def read_to(self) -> int:
         """The number of the newest event shown."""
         return self.history[-1].seq if self.history else self.ticket.last_seq
+
+    def show_outgoing(self, message: Message) -> None:
+        """Show an own message, unless its echo has been read already."""
+        if all(known.id != message.id for known in self.confirmed):
+            self.outgoing[message.id] = message
+
+    def name_of(self, author: UUID) -> str:
+        """Return the name under which somebody acted in this ticket last; empty if unknown."""
+        names = [event.actor_name for event in self.history if event.actor_id == author]
+        names += [message.author_name for message in self.confirmed if message.author_id == author]
+        return names[-1] if names else ""
 
     def merge(
         self, events: Iterable[TicketEvent], ticket: Ticket, can: Permissions | None = None
@@ -54,9 +91,11 @@ class ThreadView:
 
     def add_messages(self, messages: Iterable[Message]) -> None:
         """Take in messages, old or new."""
-        known = {message.seq: message for message in self.messages}
+        known = {message.seq: message for message in self.confirmed}
         known.update({message.seq: message for message in messages})
-        self.messages = tuple(known[seq] for seq in sorted(known))
+        self.confirmed = tuple(known[seq] for seq in sorted(known))
+        for message in self.confirmed:
+            self.outgoing.pop(message.id, None)
 
 
 def _run(events: Iterable[TicketEvent], place: int, step: int) -> list[TicketEvent]:

@@ -22,6 +22,7 @@ from customer_tickets import (
     TicketClosed,
     TicketReopened,
 )
+from customer_tickets._session import Session
 from customer_tickets.devstack import LocalStack
 from faces import Client, Feed, Office, Thread, got, next_event, opened, thread_of, until
 from fix_stack import People
@@ -335,6 +336,7 @@ async def test_tokens_of_a_few_seconds_are_renewed_without_a_pause(
 ) -> None:
     inner = tickets if isinstance(tickets, AsyncCustomerTickets) else tickets._async
     session = inner._session
+    assert isinstance(session, Session)
     assert session._tokens is not None
     real = time.time
     began = real()

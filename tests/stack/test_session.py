@@ -19,6 +19,8 @@ from customer_tickets import (
     SignUpFailed,
     UnexpectedAnswer,
 )
+from customer_tickets._borrowed import AnySession
+from customer_tickets._session import Session
 from customer_tickets.devstack import LocalStack
 from faces import closed, got, opened, thread_of
 from fix_stack import People
@@ -26,6 +28,11 @@ from stack.conftest import Opener
 from tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.anyio
+
+
+def own(session: AnySession) -> Session:
+    assert isinstance(session, Session)
+    return session
 
 
 def token_requests(caplog: pytest.LogCaptureFixture) -> int:
@@ -150,7 +157,7 @@ async def test_a_token_that_only_the_server_finds_stale_is_replaced_once(
     people: People,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    session = client._session
+    session = own(client._session)
     assert session._tokens is not None
     stale = stack.mint_token(people.ana.id, lifetime=-60)
     session._tokens = dataclasses.replace(session._tokens, access=stale)
@@ -202,7 +209,7 @@ async def test_a_refresh_under_way_does_not_overwrite_a_later_sign_in(
     await asyncio.sleep(0)
     await client.sign_in(people.ben.email, people.ben.password)
     await asyncio.gather(late, return_exceptions=True)
-    session = client._session
+    session = own(client._session)
     if session._refreshing is not None:
         await asyncio.wait({session._refreshing})
     assert client.user.id == people.ben.id
@@ -239,7 +246,7 @@ async def test_sign_out_everywhere_with_a_stale_token_still_ends_the_sessions(
     ):
         for client in (one, other):
             await client.sign_in(people.ana.email, people.ana.password)
-        session = one._session
+        session = own(one._session)
         assert session._tokens is not None
         stale = stack.mint_token(people.ana.id, lifetime=-60)
         session._tokens = dataclasses.replace(session._tokens, access=stale, expires_at=0)
@@ -252,13 +259,13 @@ async def test_sign_out_everywhere_with_a_stale_token_still_ends_the_sessions(
 async def test_a_page_of_a_proxy_does_not_end_the_session(
     client: AsyncCustomerTickets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = client._session
-    good = session._auth._url
+    session = own(client._session)
+    good = session._auth._client._url
     an_hour_later(monkeypatch)
-    session._auth._url = good.replace("/auth/v1", "/nowhere")
+    session._auth._client._url = good.replace("/auth/v1", "/nowhere")
     with pytest.raises(UnexpectedAnswer):
         await client.counts()
-    session._auth._url = good
+    session._auth._client._url = good
     assert (await client.counts()).open == 0
 
 
@@ -301,8 +308,9 @@ async def test_a_wrong_url_does_not_look_like_a_wrong_password(
 async def test_the_session_shows_no_token(opener: Opener, people: People) -> None:
     client = await opener(people.ana)
     inner = client if isinstance(client, AsyncCustomerTickets) else client._async
-    assert inner._session._tokens is not None
-    token = inner._session._tokens.access
-    assert token not in f"{client!r}{client.user!r}{inner._session._tokens!r}"
+    tokens = own(inner._session)._tokens
+    assert tokens is not None
+    assert tokens.access not in f"{client!r}{client.user!r}{tokens!r}"
+    assert tokens.refresh not in repr(tokens)
     assert people.ana.email not in f"{client!r}{client.user!r}"
     await closed(client)

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "customer_tickets"
+# The two front doors: most of their lines are what `help()` shows, their methods check and delegate.
+# Every feature of the product has a method there, so they also have more of them.
+FRONT_DOORS = {"_client.py": (500, 300, 16), "_thread.py": (500, 300, 16)}
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "_sync.py")
 
 
@@ -34,14 +37,15 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
 def test_a_module_keeps_to_the_budgets(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
-    assert len(text.splitlines()) <= 350
+    longest, class_lines, most_methods = FRONT_DOORS.get(path.name, (350, 200, 12))
+    assert len(text.splitlines()) <= longest
     assert [f.name for f in functions(tree) if length(f) > 60] == []
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    assert [c.name for c in classes if length(c) > 200] == []
+    assert [c.name for c in classes if length(c) > class_lines] == []
     crowded = [
         c.name
         for c in classes
-        if sum(f.name[0] != "_" and not f.decorator_list for f in functions_of(c)) > 12
+        if sum(f.name[0] != "_" and not f.decorator_list for f in functions_of(c)) > most_methods
     ]
     assert crowded == []
 

@@ -8,8 +8,8 @@ import random
 import time
 from contextlib import suppress
 
+from .._borrowed import AnySession
 from .._errors import ClientClosed
-from .._session import Session
 from .bell import Bell, Topics
 from .socket import Pace, Socket, reason
 
@@ -19,7 +19,9 @@ _log = logging.getLogger("customer_tickets.live")
 class Line:
     """Keeps one websocket up for as long as anybody listens, with a pause between attempts."""
 
-    def __init__(self, url: str, key: str, session: Session, *, pace: Pace | None = None) -> None:
+    def __init__(
+        self, url: str, key: str, session: AnySession, *, pace: Pace | None = None
+    ) -> None:
         self._url = url
         self._key = key
         self._session = session

@@ -19,7 +19,7 @@ from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscrib
 from realtime.message import Message, ServerMessage
 from realtime.types import ChannelEvents, RealtimeChannelOptions
 
-from .._session import Session
+from .._borrowed import AnySession
 from .bell import Topics
 
 # The package logs each failed attempt as an error; without a handler Python prints those.
@@ -84,7 +84,7 @@ class _Heartbeats(AsyncRealtimeChannel):
 class Socket:
     """One realtime client: topics are joined when first wanted and left when last dropped."""
 
-    def __init__(self, url: str, key: str, session: Session, topics: Topics, pace: Pace) -> None:
+    def __init__(self, url: str, key: str, session: AnySession, topics: Topics, pace: Pace) -> None:
         self._session = session
         self._topics = topics
         self._pace = pace

@@ -9,8 +9,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from .._connection import Connection
 from .._events import MessageAdded, ParsedEvent, TicketEvent
-from .._inputs import Closing, NewMessage, TicketChange
-from .._models import Message, Permissions, Ticket
+from .._inputs import Closing, NewMessage, Rating, TicketChange
+from .._models import Feedback, Message, Permissions, Ticket
 
 
 class Written(BaseModel):
@@ -27,12 +27,17 @@ class _Sent(BaseModel):
     message: Message
 
 
+class _Rated(Written):
+    feedback: Feedback
+
+
 class _Read(BaseModel):
     last_read_seq: int
 
 
 _WRITTEN = TypeAdapter(Written)
 _SENT = TypeAdapter(_Sent)
+_RATED = TypeAdapter(_Rated)
 _READ = TypeAdapter(_Read)
 
 
@@ -62,6 +67,13 @@ async def reopen(connection: Connection, ticket_id: UUID, request_id: UUID) -> W
     """Reopen a ticket; repeating it with the same request_id reopens it once."""
     arguments = {"ticket_id": ticket_id, "request_id": request_id}
     return await connection.call("reopen_ticket", arguments, _WRITTEN, write_id=request_id)
+
+
+async def rate(connection: Connection, ticket_id: UUID, rating: Rating) -> tuple[Feedback, Written]:
+    """Rate a ticket; repeating it with the same request_id changes nothing more."""
+    arguments = {"ticket_id": ticket_id, **rating.model_dump(mode="json")}
+    rated = await connection.call("rate_ticket", arguments, _RATED, write_id=rating.request_id)
+    return rated.feedback, rated
 
 
 async def mark_read(connection: Connection, ticket_id: UUID, seq: int) -> int:

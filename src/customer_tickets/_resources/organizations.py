@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from .._connection import Connection
 from .._errors import NotFound
+from .._inputs import OrganizationName, checked
 from .._models import Organization
 
 _ORGANIZATIONS = TypeAdapter(tuple[Organization, ...])
@@ -66,8 +67,9 @@ class AsyncOrganizations:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: the name is no text; no request was made.
         """
-        wanted = name.casefold()
+        wanted = checked(OrganizationName, name=name).name.casefold()
         return await self._find("name", lambda one: one.name.casefold() == wanted)
 
     async def _find(self, what: str, fits: Callable[[Organization], bool]) -> Organization:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -21,24 +21,14 @@ from pydantic import (
 
 from .._connection import Connection
 from .._errors import FieldError, InvalidInput
-from .._inputs import NewTicket, printable
+from .._inputs import NewTicket, id_of, printable
 from .._keyset import Direction, Place, beyond, order
-from .._models import Counts, Frozen, Organization, Priority, SortKey, Status, Ticket
+from .._models import Counts, Frozen, Priority, SortKey, Status, Ticket
 
 _COLUMNS = (
     ",".join(name for name in Ticket.model_fields if name != "last_read_seq")
     + ",ticket_reads(last_read_seq)"
 )
-
-
-def organization_id(organization: object) -> object:
-    """Return the id in an organization; what is none is left for the check to refuse."""
-    return organization.id if isinstance(organization, Organization) else organization
-
-
-def ticket_id(ticket: object) -> object:
-    """Return the id in a ticket; what is none is left for the check to refuse."""
-    return ticket.id if isinstance(ticket, Ticket) else ticket
 
 
 def _listed(value: object) -> object:
@@ -61,7 +51,7 @@ class TicketQuery(Frozen):
     search: Annotated[StrictStr, AfterValidator(_words)] | None = None
     status: Annotated[tuple[Status, ...] | None, _Many] = None
     priority: Annotated[tuple[Priority, ...] | None, _Many] = None
-    organization: Annotated[UUID | None, BeforeValidator(organization_id)] = None
+    organization: Annotated[UUID | None, BeforeValidator(id_of)] = None
     created_after: AwareDatetime | None = None
     created_before: AwareDatetime | None = None
     updated_after: AwareDatetime | None = None
@@ -266,11 +256,12 @@ def place(cursor: str | None, sort: SortKey) -> Place | None:
     return found
 
 
-async def create(connection: Connection, ticket: NewTicket) -> Ticket:
+async def create(
+    connection: Connection, ticket: NewTicket, attachments: Sequence[dict[str, Any]] = ()
+) -> Ticket:
     """Create a ticket in one request; repeating it with the same id returns the same ticket."""
-    answer = await connection.call(
-        "create_ticket", ticket.model_dump(mode="json"), _CREATED, write_id=ticket.id
-    )
+    arguments = {**ticket.model_dump(mode="json"), "attachments": attachments or None}
+    answer = await connection.call("create_ticket", arguments, _CREATED, write_id=ticket.id)
     connection.cache.changed(answer.ticket.id)
     return answer.ticket
 

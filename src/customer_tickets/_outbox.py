@@ -1,0 +1,87 @@
+"""What one is sending into a thread: shown at once, and until the server has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from ._errors import CustomerTicketsError, FieldError, InvalidInput, Offline
+from ._inputs import NewMessage
+from ._models import Message, User
+from ._view import ThreadView
+
+Deliver = Callable[[], Awaitable[Message]]
+
+
+class Outbox:
+    """Own messages on their way, as the thread shows them: pending, then confirmed or failed."""
+
+    def __init__(self, view: ThreadView) -> None:
+        self.view = view
+        self._again: dict[UUID, Deliver] = {}
+
+    def post(self, ticket_id: UUID, message: NewMessage, author: User, deliver: Deliver) -> Message:
+        """Show a message as pending; `deliver` is what sends it, now and when it is retried."""
+        pending = Message(
+            id=message.id,
+            ticket_id=ticket_id,
+            seq=0,
+            author_id=author.id,
+            author_role="customer",
+            author_name="",
+            body=message.body,
+            reply_to=message.reply_to,
+            created_at=datetime.now(UTC),
+            state="pending",
+        )
+        self._again[message.id] = deliver
+        self.view.show_outgoing(pending)
+        return pending
+
+    def posted_again(self, message: Message | UUID) -> Message:
+        """Show a failed message as pending once more.
+
+        Raises:
+            InvalidInput: it is not one of the thread's failed messages.
+        """
+        failed = self._failed(message)
+        pending = failed.model_copy(update={"state": "pending", "error": None})
+        self.view.show_outgoing(pending)
+        return pending
+
+    async def deliver(self, pending: Message) -> Message:
+        """Send a pending message and return it as it was stored; a failure is shown and raised."""
+        try:
+            sent = await self._again[pending.id]()
+        except CustomerTicketsError as error:
+            self._fail(pending, error)
+            raise
+        except asyncio.CancelledError:
+            self._fail(pending, Offline("Cancelled; it may or may not have arrived."))
+            raise
+        except BaseException as error:
+            # Of the caller's own: a file that cannot be read, a progress callback that raises.
+            self._fail(pending, error)
+            raise
+        self._again.pop(pending.id, None)
+        return sent
+
+    def discard(self, message: Message | UUID) -> None:
+        """Show a failed message no more."""
+        failed = self._failed(message)
+        del self._again[failed.id]
+        self.view.outgoing.pop(failed.id, None)
+
+    def _fail(self, pending: Message, error: BaseException) -> None:
+        # Its echo may have come by the live feed meanwhile: then it is confirmed, not failed.
+        if pending.id in self.view.outgoing:
+            failed = pending.model_copy(update={"state": "failed", "error": error})
+            self.view.show_outgoing(failed)
+
+    def _failed(self, message: Message | UUID) -> Message:
+        shown = self.view.outgoing.get(message.id if isinstance(message, Message) else message)
+        if shown is None or shown.state != "failed":
+            raise InvalidInput([FieldError("message", "is not a failed message of this thread")])
+        return shown

@@ -1,0 +1,196 @@
+"""Drafts on the server: of new tickets and of replies, versioned, submitted exactly once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from postgrest import CountMethod
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from .._connection import Connection
+from .._draft_content import UNSET, DraftInput, Submitted, Unset, draft_input
+from .._draft_editor import AsyncDraftEditor
+from .._errors import FieldError, InvalidInput, NotFound
+from .._inputs import checked, id_of
+from .._models import Draft, Frozen, Message, Organization, Priority, Ticket
+
+_COLUMNS = (
+    "id,ticket_id,handling_org_id,subject,description,priority,body,reply_to,version,created_at,"
+    "updated_at,ticket_attachments(*)"
+)
+
+
+class _Saved(BaseModel):
+    draft: Draft
+
+
+class _Discarded(BaseModel):
+    discarded: bool
+
+
+_DRAFTS = TypeAdapter(tuple[Draft, ...])
+_SAVED = TypeAdapter(_Saved)
+_DISCARDED = TypeAdapter(_Discarded)
+_SUBMITTED = TypeAdapter(Submitted)
+_UUID = TypeAdapter(UUID)
+
+
+class _EditorOptions(Frozen):
+    every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class AsyncDrafts:
+    """Your drafts, kept on the server: nobody else sees them, on any of your devices you do."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def list(self) -> tuple[Draft, ...]:
+        """Return all your drafts, the last saved first."""
+        found: list[Draft] = []
+        while True:
+            # The server cuts every answer at a number of rows of its own: the count tells.
+            query = (
+                self._connection.rest.from_("ticket_drafts")
+                .select(_COLUMNS, count=CountMethod.exact)
+                .eq("user_id", str(self._connection.session.user.id))
+                .order("id")
+            )
+            if found:
+                query = query.gt("id", str(found[-1].id))
+            answer = await self._connection.select(query, _DRAFTS)
+            found += answer.items
+            if not answer.items or len(answer.items) >= (answer.total or 0):
+                return tuple(sorted(found, key=lambda draft: draft.updated_at, reverse=True))
+
+    async def get(self, id: UUID | str) -> Draft:
+        """Return one draft as it is now.
+
+        Raises:
+            NotFound: it was submitted or discarded, or never was.
+        """
+        query = (
+            self._connection.rest.from_("ticket_drafts")
+            .select(_COLUMNS)
+            .eq("user_id", str(self._connection.session.user.id))
+            .eq("id", str(_draft_id(id)))
+        )
+        answer = await self._connection.select(query, _DRAFTS)
+        if not answer.items:
+            raise NotFound("There is no such draft.", hint="Was it submitted, or discarded?")
+        return answer.items[0]
+
+    async def save(
+        self,
+        draft: Draft | None = None,
+        *,
+        ticket: Ticket | UUID | str | None = None,
+        organization: Organization | UUID | str | Unset | None = UNSET,
+        subject: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        priority: Priority | Unset = UNSET,
+        text: str | Unset = UNSET,
+        reply_to: Message | UUID | Unset | None = UNSET,
+        id: UUID | None = None,
+    ) -> Draft:
+        """Save a new draft, or a newer version of one, and return it as it was stored.
+
+        What is left out stays as it is in `draft`. Nothing is stored when nothing changed.
+
+        Args:
+            draft: the draft that is changed, as last read; left out, a new one is made.
+            ticket: for a new reply: the ticket that it is for. Without, it is of a new ticket.
+            organization: of a new ticket: who shall handle it.
+            subject: of a new ticket: up to 200 characters.
+            description: of a new ticket: Markdown, up to 20,000 characters.
+            priority: of a new ticket: low, medium or high.
+            text: of a reply: Markdown, up to 20,000 characters.
+            reply_to: of a reply: the message that it answers.
+            id: the id of a new draft, to repeat a call that failed with its `write_id`.
+
+        Raises:
+            InvalidInput: one or more fields are wrong; no request was made.
+            DraftConflict: it was saved elsewhere since; nothing was overwritten, and the error's
+                `newer` is that draft.
+            NotFound: it was submitted or discarded meanwhile, or the ticket is not yours.
+        """
+        changes = {
+            "handling_org_id": id_of(organization),
+            "subject": subject,
+            "description": description,
+            "priority": priority,
+            "body": text,
+            "reply_to": id_of(reply_to),
+        }
+        wanted = draft_input(draft, id_of(ticket), id, changes)
+        return await store(self._connection, wanted)
+
+    def edit(
+        self,
+        draft: Draft | None = None,
+        *,
+        ticket: Ticket | UUID | str | None = None,
+        every: float = 2.0,
+    ) -> AsyncDraftEditor:
+        """Return an editor that saves by itself, to be opened with `async with`.
+
+        Args:
+            draft: the draft to go on with; left out, a new one is made with the first change.
+            ticket: for a new reply: the ticket that it is for.
+            every: seconds after a change until it is saved; changes within them go together.
+
+        Raises:
+            InvalidInput: an argument is wrong.
+        """
+        # What is wrong with the ticket's id is said now, not in the background.
+        first = draft_input(draft, id_of(ticket), None, {})
+        return AsyncDraftEditor(
+            partial(store, self._connection),
+            self.submit,
+            self.discard,
+            draft,
+            first,
+            checked(_EditorOptions, every=every).every,
+        )
+
+    async def discard(self, draft: Draft | UUID | str) -> bool:
+        """Throw a draft away with its attachments; False when it was not there any more."""
+        arguments = {"id": _draft_id(draft)}
+        answer = await self._connection.call("discard_draft", arguments, _DISCARDED)
+        return answer.discarded
+
+    async def submit(self, draft: Draft) -> Submitted:
+        """Make the ticket, or send the reply, that a draft holds, with its attachments.
+
+        The draft is gone after it. The ticket or message has the draft's id, so it is made once,
+        however often and from wherever it is submitted.
+
+        Raises:
+            InvalidInput: something in it is missing or wrong; all of it is named.
+            DraftConflict: it was saved elsewhere since; the error's `newer` is that draft.
+            NotFound: it was discarded meanwhile.
+            TicketClosedError: it is a reply, and the ticket is closed.
+        """
+        arguments = {"id": draft.id, "version": draft.version}
+        done = await self._connection.call("submit_draft", arguments, _SUBMITTED, write_id=draft.id)
+        self._connection.cache.changed(done.ticket.id)
+        return done
+
+
+async def store(connection: Connection, wanted: DraftInput) -> Draft:
+    """Save a version of a draft in one request; repeating it changes nothing more."""
+    arguments: dict[str, Any] = wanted.model_dump(mode="json")
+    answer = await connection.call("save_draft", arguments, _SAVED, write_id=wanted.id)
+    if wanted.ticket_id is not None:
+        # The thread shows the newest draft of a reply.
+        connection.cache.changed(wanted.ticket_id)
+    return answer.draft
+
+
+def _draft_id(draft: Draft | UUID | str) -> UUID:
+    try:
+        return _UUID.validate_python(draft.id if isinstance(draft, Draft) else draft)
+    except ValidationError:
+        raise InvalidInput([FieldError("draft", "must be a Draft or its id")]) from None
