@@ -185,7 +185,7 @@ def _open(path: Path, opened: ExitStack) -> BinaryIO:
 
 
 def _is_seekable(file: BinaryIO) -> bool:
-    with suppress(AttributeError):
+    with suppress(AttributeError, ValueError):
         return bool(file.seekable())
     return False
 
@@ -204,18 +204,19 @@ def _reader(file: BinaryIO, lock: threading.Lock | None = None) -> Read:
 
     def read(start: int, count: int) -> bytes:
         with guard:
-            file.seek(start)
             pieces: list[bytes] = []
-            while count and (piece := _bytes_from(file, count)):
+            while count and (piece := _bytes_from(file, count, start)):
                 pieces.append(piece)
-                count -= len(piece)
+                start, count = start + len(piece), count - len(piece)
             return b"".join(pieces)
 
     return read
 
 
-def _bytes_from(file: BinaryIO, count: int) -> bytes:
+def _bytes_from(file: BinaryIO, count: int, start: int | None = None) -> bytes:
     try:
+        if start is not None:
+            file.seek(start)
         piece = cast("object", file.read(count))
     except ValueError:  # what a closed file raises
         raise _Wrong("cannot be read (is it closed?)") from None
