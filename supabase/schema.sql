@@ -18,6 +18,8 @@ table public.ticket_drafts with row level security: service_role DELETE, service
   -- A ticket or a reply that is not submitted yet. Its id becomes that of the ticket or message.
 table public.ticket_events with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
   -- Everything public that happened to a ticket, numbered without a gap; holds no message text.
+table public.ticket_feedback with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
+  -- How the customer rated a ticket: 1 (bad) to 5 (good).
 table public.ticket_messages with row level security: service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
   -- What people wrote in a ticket. Its id comes from the client.
 table public.ticket_reads with row level security (fillfactor=85): service_role DELETE, service_role INSERT, service_role SELECT, service_role UPDATE
@@ -79,6 +81,13 @@ public.ticket_events.request_id uuid: authenticated SELECT
 public.ticket_events.request_hash bytea: authenticated SELECT
   -- SHA-256 of what the ticket was created with, to recognize a repetition after an edit.
 public.ticket_events.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+public.ticket_feedback.ticket_id uuid not null: authenticated SELECT
+public.ticket_feedback.user_id uuid not null: authenticated SELECT
+public.ticket_feedback.rating smallint not null: authenticated SELECT
+public.ticket_feedback.comment text: authenticated SELECT
+public.ticket_feedback.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
+  -- When it was first rated: for 14 days from then on it can be changed.
+public.ticket_feedback.updated_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
 public.ticket_messages.id uuid not null: authenticated INSERT, authenticated SELECT
 public.ticket_messages.ticket_id uuid not null: authenticated INSERT, authenticated SELECT
 public.ticket_messages.author_id uuid: authenticated SELECT
@@ -172,6 +181,10 @@ public.ticket_events ticket_events_kind_check CHECK ((kind = ANY (ARRAY['created
 public.ticket_events ticket_events_pkey PRIMARY KEY (ticket_id, seq)
 public.ticket_events ticket_events_seq_check CHECK ((seq >= 1))
 public.ticket_events ticket_events_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
+public.ticket_feedback ticket_feedback_comment_check CHECK ((((char_length(comment) >= 1) AND (char_length(comment) <= 2000)) AND (comment = private.trimmed(comment))))
+public.ticket_feedback ticket_feedback_pkey PRIMARY KEY (ticket_id)
+public.ticket_feedback ticket_feedback_rating_check CHECK (((rating >= 1) AND (rating <= 5)))
+public.ticket_feedback ticket_feedback_ticket_id_fkey FOREIGN KEY (ticket_id) REFERENCES public.tickets(id) ON DELETE CASCADE
 public.ticket_messages ticket_messages_author_name_check CHECK (((char_length(author_name) >= 1) AND (char_length(author_name) <= 200)))
 public.ticket_messages ticket_messages_author_role_check CHECK ((author_role = ANY (ARRAY['customer'::text, 'employee'::text, 'admin'::text, 'system'::text])))
 public.ticket_messages ticket_messages_body_check CHECK (((char_length(body) <= 20000) AND (private.trimmed(body) <> ''::text)))
@@ -220,6 +233,7 @@ CREATE UNIQUE INDEX ticket_attachments_pkey ON public.ticket_attachments USING b
 CREATE UNIQUE INDEX ticket_drafts_pkey ON public.ticket_drafts USING btree (id)
 CREATE UNIQUE INDEX ticket_events_pkey ON public.ticket_events USING btree (ticket_id, seq)
 CREATE UNIQUE INDEX ticket_events_request_id_idx ON public.ticket_events USING btree (ticket_id, request_id) WHERE (request_id IS NOT NULL)
+CREATE UNIQUE INDEX ticket_feedback_pkey ON public.ticket_feedback USING btree (ticket_id)
 CREATE UNIQUE INDEX ticket_messages_pkey ON public.ticket_messages USING btree (id)
 CREATE UNIQUE INDEX ticket_reads_pkey ON public.ticket_reads USING btree (user_id, ticket_id)
 CREATE UNIQUE INDEX tickets_pkey ON public.tickets USING btree (id)
@@ -238,6 +252,10 @@ policy "Events are seen with their ticket" on public.ticket_events for select to
   using (EXISTS ( SELECT
    FROM public.tickets t
   WHERE (t.id = ticket_events.ticket_id)))
+policy "Feedback is seen with its ticket" on public.ticket_feedback for select to authenticated
+  using (EXISTS ( SELECT
+   FROM public.tickets t
+  WHERE (t.id = ticket_feedback.ticket_id)))
 policy "Messages are seen with their ticket, notes by staff only" on public.ticket_messages for select to authenticated
   using (EXISTS ( SELECT
    FROM public.tickets t
@@ -589,7 +607,10 @@ declare
   until constant timestamptz := private.reopen_until(ticket);
   while_open constant jsonb :=
     private.permission_json(case ticket.status when 'closed' then 'closed' end);
+  own constant boolean := ticket.user_id is not distinct from (select auth.uid());
+  feedback public.ticket_feedback;
 begin
+  select f.* into feedback from public.ticket_feedback f where f.ticket_id = ticket.id;
   return jsonb_build_object(
     'reply', while_open,
     'edit', while_open,
@@ -600,6 +621,20 @@ begin
         when until < clock_timestamp() then 'window_over'
       end,
       until
+    ),
+    'rate', private.permission_json(
+      case
+        when not own then 'not_customer'
+        when feedback.ticket_id is null and ticket.status <> 'closed' then 'not_closed'
+        when private.rate_until(feedback) < clock_timestamp() then 'window_over'
+      end,
+      private.rate_until(feedback)
+    ),
+    'follow_up', private.permission_json(
+      case
+        when not own then 'not_customer'
+        when ticket.status <> 'closed' then 'not_closed'
+      end
     )
   );
 end
@@ -759,6 +794,24 @@ begin
       order by x.seq desc
       limit least(greatest(max_events, 0), 1000)
     ) e
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.feedback_of(ticket_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select jsonb_build_object(
+      'ticket_id', f.ticket_id, 'rating', f.rating, 'comment', f.comment,
+      'created_at', f.created_at, 'updated_at', f.updated_at
+    )
+    from public.ticket_feedback f
+    where f.ticket_id = feedback_of.ticket_id
   );
 end
 $function$
@@ -1103,6 +1156,70 @@ CREATE OR REPLACE FUNCTION private.problem(field text, message text)
 AS $function$
 begin
   return jsonb_build_array(jsonb_build_object('field', field, 'message', message));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.rate_ticket(ticket_id uuid, rating integer, comment text, request_id uuid)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  me constant uuid := (select auth.uid());
+  ticket constant public.tickets := private.lock_ticket(rate_ticket.ticket_id);
+  hash constant bytea := sha256(convert_to(
+    jsonb_build_array(rate_ticket.rating, rate_ticket.comment)::text, 'UTF8'
+  ));
+  who constant record := private.actor(ticket.user_id);
+  feedback public.ticket_feedback;
+  number bigint;
+begin
+  if ticket.user_id is distinct from me then
+    perform private.refuse('TK008', 'Only the customer of a ticket rates it.',
+      'Staff read the rating in the thread.');
+  end if;
+  number := private.seen_request(ticket.id, rate_ticket.request_id, 'rated', hash => hash);
+  if number is not null then
+    return number;
+  end if;
+  select f.* into feedback from public.ticket_feedback f where f.ticket_id = ticket.id;
+  if (feedback.rating, feedback.comment) is not distinct from (rate_ticket.rating, rate_ticket.comment)
+  then
+    return null;
+  elsif feedback.ticket_id is null and ticket.status <> 'closed' then
+    perform private.refuse('TK004', 'The ticket is not closed.', 'Rate it once it is closed.');
+  elsif private.rate_until(feedback) < clock_timestamp() then
+    perform private.refuse('TK007', 'The time to change this rating is over.',
+      'A rating can be changed for 14 days.', to_jsonb(private.rate_until(feedback)) #>> '{}');
+  end if;
+  insert into public.ticket_feedback as f (ticket_id, user_id, rating, comment)
+  values (ticket.id, me, rate_ticket.rating, rate_ticket.comment)
+  on conflict (ticket_id) do update
+  set rating = excluded.rating, comment = excluded.comment, updated_at = clock_timestamp();
+  update public.tickets t set last_seq = t.last_seq + 1, updated_at = clock_timestamp()
+  where t.id = ticket.id
+  returning t.last_seq into number;
+  insert into public.ticket_events (
+    ticket_id, seq, kind, actor_id, actor_role, actor_name, data, request_id, request_hash
+  )
+  values (
+    ticket.id, number, 'rated', who.id, who.role, who.name,
+    jsonb_build_object('rating', rate_ticket.rating), rate_ticket.request_id, hash
+  );
+  return number;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.rate_until(feedback public.ticket_feedback)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return feedback.created_at + interval '336 hours';
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -1700,6 +1817,34 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- The oldest 1,000 of the caller's own uploads, of some age, that are attached to nothing.
+CREATE OR REPLACE FUNCTION public.rate_ticket(ticket_id uuid, rating integer, request_id uuid, comment text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  wanted_comment constant text := nullif(private.trimmed(comment), '');
+  problems jsonb := '[]';
+  number bigint;
+begin
+  perform private.require_user();
+  if request_id is null then
+    problems := problems || private.problem('request_id', 'The request id is missing.');
+  end if;
+  if (rating between 1 and 5) is not true then
+    problems := problems || private.problem('rating', 'The rating is a number from 1 to 5.');
+  end if;
+  if char_length(wanted_comment) > 2000 then
+    problems := problems || private.problem('comment', 'The comment is longer than 2000 characters.');
+  end if;
+  perform private.refuse_invalid(problems);
+  number := private.rate_ticket(ticket_id, rating, wanted_comment, request_id);
+  return private.change_json(ticket_id, number)
+    || jsonb_build_object('feedback', private.feedback_of(ticket_id));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Rates an own closed ticket, 1 to 5; can be changed for 14 days. Repeating it changes nothing.
 CREATE OR REPLACE FUNCTION public.reopen_ticket(ticket_id uuid, request_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1720,6 +1865,42 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Reopens a ticket within its organization's time; repeating a request_id changes nothing.
+CREATE OR REPLACE FUNCTION public.search_tickets(words text[])
+ RETURNS SETOF public.tickets
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := private.require_user();
+  wanted constant text[] := array(
+    select distinct lower(w) from unnest(search_tickets.words) as w where w <> ''
+  );
+begin
+  if cardinality(search_tickets.words) > 20 then
+    perform private.refuse_invalid(
+      private.problem('search', 'There are more than 20 words.')
+    );
+  elsif exists (select from unnest(search_tickets.words) as w where char_length(w) > 200) then
+    perform private.refuse_invalid(
+      private.problem('search', 'A word is longer than 200 characters.')
+    );
+  end if;
+  return query
+    select t.*
+    from public.tickets t
+    cross join lateral (
+      select lower(t.subject) as subject, lower(t.description) as description offset 0
+    ) as low
+    where t.user_id = me
+      and not exists (
+        select from unnest(wanted) as w
+        where strpos(low.subject, w) = 0 and strpos(low.description, w) = 0
+      );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The caller's own tickets in whose subject or description every word occurs, in any case.
 CREATE OR REPLACE FUNCTION public.send_message(id uuid, ticket_id uuid, body text, message_type text DEFAULT 'public'::text, reply_to uuid DEFAULT NULL::uuid, attachments jsonb DEFAULT '[]'::jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1906,6 +2087,7 @@ begin
     'more_messages', messages -> 'more',
     'events', events -> 'events',
     'more_events', events -> 'more',
+    'feedback', private.feedback_of(ticket_id),
     'can', private.can_json(ticket),
     'me', jsonb_build_object('id', who.id, 'role', who.role, 'name', who.name)
   );

@@ -115,6 +115,30 @@ begin
 end
 $$;
 
+create function private.feedback_of(ticket_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'ticket_id', f.ticket_id, 'rating', f.rating, 'comment', f.comment,
+      'created_at', f.created_at, 'updated_at', f.updated_at
+    )
+    from public.ticket_feedback f
+    where f.ticket_id = feedback_of.ticket_id
+  );
+end
+$$;
+
+-- Null while there is no rating. In hours: a day of a time zone may have 23 or 25.
+create function private.rate_until(feedback public.ticket_feedback) returns timestamptz
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return feedback.created_at + interval '336 hours';
+end
+$$;
+
 create function private.permission_json(reason text, until timestamptz default null) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -135,7 +159,10 @@ declare
   until constant timestamptz := private.reopen_until(ticket);
   while_open constant jsonb :=
     private.permission_json(case ticket.status when 'closed' then 'closed' end);
+  own constant boolean := ticket.user_id is not distinct from (select auth.uid());
+  feedback public.ticket_feedback;
 begin
+  select f.* into feedback from public.ticket_feedback f where f.ticket_id = ticket.id;
   return jsonb_build_object(
     'reply', while_open,
     'edit', while_open,
@@ -146,6 +173,20 @@ begin
         when until < clock_timestamp() then 'window_over'
       end,
       until
+    ),
+    'rate', private.permission_json(
+      case
+        when not own then 'not_customer'
+        when feedback.ticket_id is null and ticket.status <> 'closed' then 'not_closed'
+        when private.rate_until(feedback) < clock_timestamp() then 'window_over'
+      end,
+      private.rate_until(feedback)
+    ),
+    'follow_up', private.permission_json(
+      case
+        when not own then 'not_customer'
+        when ticket.status <> 'closed' then 'not_closed'
+      end
     )
   );
 end
@@ -187,6 +228,9 @@ revoke all on function private.organization_json(uuid)
   from public, anon, authenticated, service_role;
 revoke all on function private.reopen_until(public.tickets)
   from public, anon, authenticated, service_role;
+revoke all on function private.feedback_of(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.rate_until(public.ticket_feedback)
+  from public, anon, authenticated, service_role;
 revoke all on function private.permission_json(text, timestamptz)
   from public, anon, authenticated, service_role;
 revoke all on function private.can_json(public.tickets)
@@ -203,5 +247,7 @@ grant execute on function private.event_json(public.ticket_events, jsonb) to aut
 grant execute on function private.organization_json(uuid) to authenticated, service_role;
 grant execute on function private.reopen_until(public.tickets) to authenticated, service_role;
 grant execute on function private.permission_json(text, timestamptz) to authenticated, service_role;
+grant execute on function private.feedback_of(uuid) to authenticated, service_role;
+grant execute on function private.rate_until(public.ticket_feedback) to authenticated, service_role;
 grant execute on function private.can_json(public.tickets) to authenticated, service_role;
 grant execute on function private.change_json(uuid, bigint) to authenticated, service_role;

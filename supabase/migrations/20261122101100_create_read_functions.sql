@@ -91,6 +91,7 @@ begin
     'more_messages', messages -> 'more',
     'events', events -> 'events',
     'more_events', events -> 'more',
+    'feedback', private.feedback_of(ticket_id),
     'can', private.can_json(ticket),
     'me', jsonb_build_object('id', who.id, 'role', who.role, 'name', who.name)
   );

@@ -3,6 +3,8 @@
 drop function private.change_json(uuid, bigint);
 drop function private.can_json(public.tickets);
 drop function private.permission_json(text, timestamptz);
+drop function private.rate_until(public.ticket_feedback);
+drop function private.feedback_of(uuid);
 drop function private.reopen_until(public.tickets);
 drop function private.organization_json(uuid);
 drop function private.event_json(public.ticket_events, jsonb);

@@ -153,7 +153,7 @@ def test_thread_answers_everything_at_once(world: World) -> None:
         thread = ana.call("ticket_thread", ticket_id=world.ticket)
     assert set(thread) == {
         *("ticket", "organization", "messages", "more_messages", "events", "more_events"),
-        *("can", "me", "attachments"),
+        *("can", "me", "attachments", "feedback"),
     }
     assert thread["organization"] == {
         "id": str(world.acme),
@@ -173,6 +173,8 @@ def test_thread_answers_everything_at_once(world: World) -> None:
         "edit": allowed,
         "close": allowed,
         "reopen": {"allowed": False, "reason": "not_closed", "until": None},
+        "rate": {"allowed": False, "reason": "not_closed", "until": None},
+        "follow_up": {"allowed": False, "reason": "not_closed", "until": None},
     }
 
 

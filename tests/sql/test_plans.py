@@ -136,6 +136,16 @@ def test_a_stranger_with_the_condition_reads_nothing(crowded_world: World) -> No
     assert not [node for node in found if node["Node Type"] == "Seq Scan"]
 
 
+def test_a_search_reads_the_callers_tickets_only(crowded_world: World) -> None:
+    with crowded_world.acting(crowded_world.ben, keep=False) as ben:
+        query = "select * from public.search_tickets(array['lost']) where status = 'open'"
+        ben.rows(query)
+        _, pages = explain(ben, query)
+    assert pages < 20
+    with crowded_world.acting(crowded_world.ana, keep=False) as ana:
+        assert len(ana.rows("select * from public.search_tickets(array['mine', '2999'])")) == 1
+
+
 def test_events_and_messages_of_a_ticket_are_found_by_index(crowded_world: World) -> None:
     with crowded_world.acting(crowded_world.ana, keep=False) as ana:
         # Few rows lie in these tables, so that a scan might look cheap.

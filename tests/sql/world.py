@@ -21,7 +21,7 @@ class Actor:
 
     def call(self, function: str, **arguments: object) -> dict[str, Any]:
         arguments = {
-            name: Jsonb(value) if isinstance(value, (dict, list)) else value
+            name: Jsonb(value) if name == "attachments" and isinstance(value, list) else value
             for name, value in arguments.items()
         }
         named = sql.SQL(", ").join(
@@ -29,7 +29,9 @@ class Actor:
             for name in arguments
         )
         query = sql.SQL("select {}({})").format(sql.Identifier(*function.split(".")), named)
-        answer: dict[str, Any] = self.connection.execute(query, arguments).fetchall()[0][0]
+        # A set of rows may be empty.
+        row = self.connection.execute(query, arguments).fetchone()
+        answer: dict[str, Any] = row[0] if row else {}
         return answer
 
     def rows(self, query: str, *values: object) -> list[TupleRow]:

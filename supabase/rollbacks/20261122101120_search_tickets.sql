@@ -1,0 +1,3 @@
+-- Without the search.
+
+drop function public.search_tickets(text[]);
