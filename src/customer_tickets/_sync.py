@@ -204,8 +204,11 @@ class DraftEditor:
         priority: Priority | Unset = UNSET,
         text: str | Unset = UNSET,
         reply_to: Message | UUID | Unset | None = UNSET,
+        attachments: Iterable[AttachmentSource] | Unset = UNSET,
     ) -> None:
         """Change the draft; it is saved a while later. No request is made here.
+
+        The arguments are those of `drafts.save`.
 
         Raises:
             InvalidInput: one or more fields are wrong; none was changed.
@@ -218,6 +221,7 @@ class DraftEditor:
             priority=priority,
             text=text,
             reply_to=reply_to,
+            attachments=attachments,
         )
 
     def save(self) -> Draft | None:
@@ -278,6 +282,8 @@ class Drafts:
         priority: Priority | Unset = UNSET,
         text: str | Unset = UNSET,
         reply_to: Message | UUID | Unset | None = UNSET,
+        attachments: Iterable[AttachmentSource] | Unset = UNSET,
+        progress: ProgressTo = None,
         id: UUID | None = None,
     ) -> Draft:
         """Save a new draft, or a newer version of one, and return it as it was stored.
@@ -293,6 +299,9 @@ class Drafts:
             priority: of a new ticket: low, medium or high.
             text: of a reply: Markdown, up to 20,000 characters.
             reply_to: of a reply: the message that it answers.
+            attachments: all files that it shall have from now on: those of `draft.attachments`
+                that stay, and new ones as for `create`. They go along when it is submitted.
+            progress: a function that gets a Progress as bytes are sent, or True for a bar.
             id: the id of a new draft, to repeat a call that failed with its `write_id`.
 
         Raises:
@@ -311,6 +320,8 @@ class Drafts:
             priority=priority,
             text=text,
             reply_to=reply_to,
+            attachments=attachments,
+            progress=progress,
             id=id,
         )
 
@@ -524,6 +535,8 @@ class TicketThread:
         text: str,
         *,
         reply_to: Message | UUID | None = None,
+        attachments: Iterable[AttachmentSource] = (),
+        progress: ProgressTo = None,
         id: UUID | None = None,
         wait: bool = True,
     ) -> Message:
@@ -536,6 +549,8 @@ class TicketThread:
         Args:
             text: what to say.
             reply_to: the message that it answers, if any.
+            attachments: up to 20 files, as `create` takes them; the message has all or is not sent.
+            progress: a function that gets a Progress as bytes are sent, or True for a bar.
             id: the message's id.
             wait: False returns the pending message at once and sends it in the background.
 
@@ -545,7 +560,15 @@ class TicketThread:
             NotFound: the ticket is no longer yours.
             Offline: no answer came; the message may or may not have arrived.
         """
-        return self._portal.run(self._async.send, text, reply_to=reply_to, id=id, wait=wait)
+        return self._portal.run(
+            self._async.send,
+            text,
+            reply_to=reply_to,
+            attachments=attachments,
+            progress=progress,
+            id=id,
+            wait=wait,
+        )
 
     def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:
         """Send a failed message of `messages` again, with the same id: it arrives once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -28,8 +28,10 @@ from ._models import (
     Ticket,
 )
 from ._outbox import Outbox
+from ._progress import ProgressTo
 from ._resources import history, messages, threads
 from ._resources.messages import Written
+from ._uploads import AttachmentSource, file_list, uploaded
 from ._view import ThreadView
 
 # A live reader asks again by itself: it need not wait as long as a person's call does.
@@ -144,6 +146,8 @@ class AsyncTicketThread:
         text: str,
         *,
         reply_to: Message | UUID | None = None,
+        attachments: Iterable[AttachmentSource] = (),
+        progress: ProgressTo = None,
         id: UUID | None = None,
         wait: bool = True,
     ) -> Message:
@@ -156,6 +160,8 @@ class AsyncTicketThread:
         Args:
             text: what to say.
             reply_to: the message that it answers, if any.
+            attachments: up to 20 files, as `create` takes them; the message has all or is not sent.
+            progress: a function that gets a Progress as bytes are sent, or True for a bar.
             id: the message's id.
             wait: False returns the pending message at once and sends it in the background.
 
@@ -166,23 +172,20 @@ class AsyncTicketThread:
             Offline: no answer came; the message may or may not have arrived.
         """
         message = checked(
-            NewMessage,
-            id=id if id is not None else uuid4(),
-            body=text,
-            reply_to=reply_to,
+            NewMessage, id=id if id is not None else uuid4(), body=text, reply_to=reply_to
         )
+        files, connection, ticket_id = file_list(attachments), self._connection, self.ticket.id
 
         async def deliver() -> Message:
-            sent, written = await messages.send(self._connection, self.ticket.id, message)
+            async with uploaded(connection, message.id, files, progress) as rows:
+                sent, written = await messages.send(connection, ticket_id, message, rows)
             # What others did just before may not be read yet: until then it has no place.
             self._view.show_outgoing(sent)
             await self._take(written)
             return sent
 
-        author = self._connection.session.user
-        return await self._deliver(
-            self._outbox.post(self.ticket.id, message, author, deliver), wait=wait
-        )
+        pending = self._outbox.post(ticket_id, message, connection.session.user, deliver)
+        return await self._deliver(pending, wait=wait)
 
     async def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:
         """Send a failed message of `messages` again, with the same id: it arrives once.

@@ -55,7 +55,7 @@ async def uploaded(
     call has sent is removed again. A write that may have arrived keeps it; if it did not arrive,
     the clean-up finds it.
     """
-    listed = _listed(sources)
+    listed = file_list(sources)
     rows: list[Row] = []
     sent: set[str] = set()
     try:
@@ -85,7 +85,8 @@ async def upload_all(
         return rows
 
 
-def _listed(sources: Iterable[AttachmentSource]) -> Sequence[AttachmentSource]:
+def file_list(sources: Iterable[AttachmentSource]) -> Sequence[AttachmentSource]:
+    """Return the sources as a list; InvalidInput when it is none, or too long."""
     # A path or bytes alone would be taken letter by letter.
     alone = isinstance(sources, str | bytes | bytearray | memoryview)
     if alone or not hasattr(sources, "__iter__"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -42,10 +43,14 @@ _READ = TypeAdapter(_Read)
 
 
 async def send(
-    connection: Connection, ticket_id: UUID, message: NewMessage
+    connection: Connection,
+    ticket_id: UUID,
+    message: NewMessage,
+    attachments: Sequence[dict[str, Any]] = (),
 ) -> tuple[Message, Written]:
     """Send a message in one request; repeating it with the same id sends nothing more."""
     arguments = {"ticket_id": ticket_id, **message.model_dump(mode="json")}
+    arguments["attachments"] = attachments or None
     sent = await connection.call("send_message", arguments, _SENT, write_id=message.id)
     written = Written(ticket=sent.ticket, can=sent.can, event=_event_of(sent.message))
     return sent.message, written
