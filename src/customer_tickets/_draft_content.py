@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, Field, StrictStr
@@ -38,6 +38,8 @@ class DraftInput(Frozen):
     priority: Priority
     body: Annotated[StrictStr, AfterValidator(printable), Field(max_length=20_000)]
     reply_to: UUID | None
+    # Files are sent before the draft is saved: what is to be attached is no part of the check.
+    attachments: tuple[Any, ...] | None = Field(default=None, exclude=True)
 
 
 _OF_TICKETS = {"handling_org_id", "subject", "description", "priority"}
@@ -71,7 +73,7 @@ def draft_input(
     }
     if draft is not None:
         base = {
-            **draft.model_dump(include=set(base)),
+            **draft.model_dump(include=base.keys() - {"attachments"}),
             "handling_org_id": draft.organization_id,
             "body": draft.text,
         }

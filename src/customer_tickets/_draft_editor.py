@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Literal, Self
 from uuid import UUID
@@ -12,6 +12,7 @@ from ._draft_content import UNSET, DraftInput, Submitted, Unset, draft_input
 from ._errors import CustomerTicketsError, DraftConflict, NotFound, Unavailable
 from ._inputs import id_of
 from ._models import Draft, Message, Organization, Priority
+from ._uploads import AttachmentSource, file_list
 
 EditorState = Literal["saved", "unsaved", "failed", "conflict", "gone"]
 
@@ -24,7 +25,7 @@ class AsyncDraftEditor:
 
     def __init__(
         self,
-        store: Callable[[DraftInput], Awaitable[Draft]],
+        store: Callable[[DraftInput, Draft | None], Awaitable[Draft]],
         submit: Callable[[Draft], Awaitable[Submitted]],
         discard: Callable[[UUID], Awaitable[bool]],
         draft: Draft | None,
@@ -100,8 +101,11 @@ class AsyncDraftEditor:
         priority: Priority | Unset = UNSET,
         text: str | Unset = UNSET,
         reply_to: Message | UUID | Unset | None = UNSET,
+        attachments: Iterable[AttachmentSource] | Unset = UNSET,
     ) -> None:
         """Change the draft; it is saved a while later. No request is made here.
+
+        The arguments are those of `drafts.save`.
 
         Raises:
             InvalidInput: one or more fields are wrong; none was changed.
@@ -113,6 +117,9 @@ class AsyncDraftEditor:
             "priority": priority,
             "body": text,
             "reply_to": id_of(reply_to),
+            "attachments": (
+                attachments if isinstance(attachments, Unset) else tuple(file_list(attachments))
+            ),
         }
         changes = self._changes | {name: to for name, to in given.items() if to is not UNSET}
         self._next(changes)  # raises if they are wrong
@@ -133,7 +140,7 @@ class AsyncDraftEditor:
                 return self._draft
             sent = self._changes
             try:
-                self._draft = await self._store(wanted)
+                self._draft = await self._store(wanted, self._draft)
             except CustomerTicketsError as error:
                 self._error = error
                 raise
@@ -165,7 +172,7 @@ class AsyncDraftEditor:
         draft = await self.save()
         if draft is None:
             # Nothing was ever written: the server says best what is missing.
-            draft = self._draft = await self._store(self._first)
+            draft = self._draft = await self._store(self._first, None)
         done = await self._submit(draft)
         self._done = True
         return done

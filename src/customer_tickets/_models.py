@@ -205,8 +205,8 @@ PublicMessages = Annotated[tuple[Message, ...], BeforeValidator(_without_notes)]
 class Permission(Frozen):
     """Whether you may do one thing now.
 
-    `reason` says why not (`closed`, `not_closed`, `window_over`); `until` is the deadline, where
-    there is one.
+    `reason` says why not (`closed`, `not_closed`, `window_over`, `not_customer`); `until` is the
+    deadline, where there is one.
     """
 
     _shown = ("allowed", "reason", "until")
@@ -221,11 +221,13 @@ class Permission(Frozen):
 class Permissions(Frozen):
     """What you may do with a ticket now, decided by the database."""
 
-    _shown = ("reply", "edit", "close", "reopen")
+    _shown = ("reply", "edit", "close", "reopen", "rate", "follow_up")
     reply: Permission
     edit: Permission
     close: Permission
     reopen: Permission
+    rate: Permission
+    follow_up: Permission
 
 
 class Counts(Frozen):

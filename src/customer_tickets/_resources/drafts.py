@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,9 +14,12 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from .._connection import Connection
 from .._draft_content import UNSET, DraftInput, Submitted, Unset, draft_input
 from .._draft_editor import AsyncDraftEditor
-from .._errors import FieldError, InvalidInput, NotFound
+from .._errors import CustomerTicketsError, FieldError, InvalidInput, NotFound
 from .._inputs import checked, id_of
-from .._models import Draft, Frozen, Message, Organization, Priority, Ticket
+from .._models import Attachment, Draft, Frozen, Message, Organization, Priority, Ticket
+from .._progress import ProgressTo
+from .._storage import remove
+from .._uploads import AttachmentSource, file_list, uploaded
 
 _COLUMNS = (
     "id,ticket_id,handling_org_id,subject,description,priority,body,reply_to,version,created_at,"
@@ -93,6 +98,8 @@ class AsyncDrafts:
         priority: Priority | Unset = UNSET,
         text: str | Unset = UNSET,
         reply_to: Message | UUID | Unset | None = UNSET,
+        attachments: Iterable[AttachmentSource] | Unset = UNSET,
+        progress: ProgressTo = None,
         id: UUID | None = None,
     ) -> Draft:
         """Save a new draft, or a newer version of one, and return it as it was stored.
@@ -108,6 +115,9 @@ class AsyncDrafts:
             priority: of a new ticket: low, medium or high.
             text: of a reply: Markdown, up to 20,000 characters.
             reply_to: of a reply: the message that it answers.
+            attachments: all files that it shall have from now on: those of `draft.attachments`
+                that stay, and new ones as for `create`. They go along when it is submitted.
+            progress: a function that gets a Progress as bytes are sent, or True for a bar.
             id: the id of a new draft, to repeat a call that failed with its `write_id`.
 
         Raises:
@@ -123,9 +133,12 @@ class AsyncDrafts:
             "priority": priority,
             "body": text,
             "reply_to": id_of(reply_to),
+            "attachments": (
+                attachments if isinstance(attachments, Unset) else tuple(file_list(attachments))
+            ),
         }
         wanted = draft_input(draft, id_of(ticket), id, changes)
-        return await store(self._connection, wanted)
+        return await store(self._connection, wanted, draft, progress)
 
     def edit(
         self,
@@ -159,6 +172,8 @@ class AsyncDrafts:
         """Throw a draft away with its attachments; False when it was not there any more."""
         arguments = {"id": _draft_id(draft)}
         answer = await self._connection.call("discard_draft", arguments, _DISCARDED)
+        if isinstance(draft, Draft):
+            await _remove(self._connection, draft.attachments)
         return answer.discarded
 
     async def submit(self, draft: Draft) -> Submitted:
@@ -179,14 +194,34 @@ class AsyncDrafts:
         return done
 
 
-async def store(connection: Connection, wanted: DraftInput) -> Draft:
+async def store(
+    connection: Connection,
+    wanted: DraftInput,
+    known: Draft | None = None,
+    progress: ProgressTo = None,
+) -> Draft:
     """Save a version of a draft in one request; repeating it changes nothing more."""
     arguments: dict[str, Any] = wanted.model_dump(mode="json")
-    answer = await connection.call("save_draft", arguments, _SAVED, write_id=wanted.id)
+    if wanted.attachments is None:
+        answer = await connection.call("save_draft", arguments, _SAVED, write_id=wanted.id)
+    else:
+        async with uploaded(connection, wanted.id, wanted.attachments, progress) as files:
+            arguments["attachments"] = files
+            answer = await connection.call("save_draft", arguments, _SAVED, write_id=wanted.id)
+    if known is not None:
+        kept = {attachment.id for attachment in answer.draft.attachments}
+        await _remove(connection, [gone for gone in known.attachments if gone.id not in kept])
     if wanted.ticket_id is not None:
         # The thread shows the newest draft of a reply.
         connection.cache.changed(wanted.ticket_id)
     return answer.draft
+
+
+async def _remove(connection: Connection, attachments: Sequence[Attachment]) -> None:
+    # Nothing refers to them any more: what cannot be removed now, the clean-up finds.
+    if attachments:
+        with suppress(CustomerTicketsError):
+            await remove(connection, {f"{gone.user_id}/{gone.id}" for gone in attachments})
 
 
 def _draft_id(draft: Draft | UUID | str) -> UUID:
