@@ -51,7 +51,7 @@ class Explained:
     def __init__(self, client: AsyncCustomerTickets) -> None:
         self.url = ""
         self.plan: dict[str, Any] = {}
-        client._http.event_hooks = {"request": [self._ask], "response": [self._keep]}
+        client._parts.http.event_hooks = {"request": [self._ask], "response": [self._keep]}
 
     async def _ask(self, request: httpx.Request) -> None:
         self.url = str(request.url)
