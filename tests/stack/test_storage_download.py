@@ -107,6 +107,8 @@ def test_what_the_client_has_is_not_sent_again(ana_http: httpx.Client, place: st
         {"If-None-Match": '"other"', "If-Modified-Since": headers["Last-Modified"]},
         {"If-Modified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"},
         {"If-Modified-Since": "never"},
+        {"If-Modified-Since": "Sat, 01 Jan 99999999999999999999 00:00:00 GMT"},
+        {"If-Modified-Since": "Sat, 01 Jan 2000 00:00:00 +9999"},
     ):
         assert ana_http.get(f"object/{place}", headers=condition).status_code == 200
 

@@ -286,6 +286,61 @@ def test_huge_headers_and_lines(storage: Storage) -> None:
             assert connection.recv(1000)[8:10] in (b"", b" 4")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhel",
+        "Content-Length: +2\r\n\r\nhe",
+        "Content-Length: 99999999999999999999\r\n\r\nhe",
+        "Transfer-Encoding: chunked, identity\r\n\r\n2\r\nhe\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n-2\r\nhe\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhe\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\nX\r\n",
+        "X: a\r\n b: c\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=range(8),
+)
+def test_lengths_that_lie(storage: Storage, ana: str, head: str) -> None:
+    bucket = storage.bucket(ana, *ALL)
+    before = storage.files()
+    line = f"POST /object/{bucket}/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(ana)}\r\n"
+    with socket.create_connection(("127.0.0.1", storage.port), timeout=10) as connection:
+        connection.sendall(f"{line}{head}".encode())
+        assert connection.recv(1000)[8:12] == b" 400"
+    assert storage.rows(bucket) == []
+    assert storage.files() == before
+
+
+def test_a_chunk_that_goes_bad_in_the_middle(storage: Storage, ana: str) -> None:
+    bucket = storage.bucket(ana, *ALL)
+    before = storage.files()
+    with socket.create_connection(("127.0.0.1", storage.port), timeout=10) as connection:
+        head = f"POST /object/{bucket}/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        connection.sendall(f"{head}Authorization: Bearer {token(ana)}\r\n\r\n".encode())
+        connection.sendall(b"80000\r\n" + b"x" * 0x80000 + b"\r\n")
+        deadline = time.monotonic() + 10
+        while storage.files() == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        connection.sendall(b"no length\r\n")
+    while storage.files() != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert storage.rows(bucket) == []
+    assert "a request failed" not in storage.child.log.read_text()
+
+
+def test_a_name_that_is_none_is_not_logged(
+    storage: Storage, ana: str, ana_http: httpx.Client
+) -> None:
+    bucket = storage.bucket(ana, *ALL)
+    for name in ("filename*=utf-8''%ffhidden%fe", "filename=hidden;;x", 'filename="hidden'):
+        part = f"--b\r\nContent-Disposition: form-data; name=f; {name}\r\n\r\nx\r\n--b--\r\n"
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        ana_http.post(f"object/{bucket}/x", content=part.encode(), headers=headers)
+    assert "hidden" not in storage.child.log.read_text()
+
+
 def test_forms_that_are_odd(storage: Storage, ana: str, ana_http: httpx.Client) -> None:
     bucket = storage.bucket(ana, *ALL)
     before = storage.files()

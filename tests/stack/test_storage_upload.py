@@ -1,6 +1,7 @@
 """Uploads over bare HTTP: forms and raw bodies, limits, types, and nothing left of what fails."""
 
 import base64
+import gzip
 import http.client
 import json
 import socket
@@ -232,6 +233,36 @@ def test_metadata_that_is_no_json_is_ignored(
         )
         assert uploaded.status_code == 200
         assert ana_http.get(f"object/info/{path}").json()["metadata"] == {}
+
+
+def test_metadata_that_the_database_cannot_store_is_refused(
+    storage: Storage, ana: str, ana_http: httpx.Client
+) -> None:
+    bucket = storage.bucket(ana, *ALL)
+    before = storage.files()
+    for metadata in ('{"a": "\\u0000"}', '{"a": "\\ud800"}', '{"a": NaN}', '{"a": 1e999}'):
+        encoded = {"x-metadata": base64.b64encode(metadata.encode()).decode()}
+        for refused in (
+            ana_http.post(f"object/{bucket}/x", content=b"x", headers=encoded),
+            ana_http.post(
+                f"object/{bucket}/x", data={"metadata": metadata}, files={"file": ("x", b"x")}
+            ),
+        ):
+            assert refusal(refused) == (400, "400", "InvalidParameter"), metadata
+    assert storage.rows(bucket) == []
+    assert storage.files() == before
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
+def test_bytes_are_kept_as_they_come_whatever_they_are_encoded_with(
+    storage: Storage, ana: str, ana_http: httpx.Client, encoding: str
+) -> None:
+    bucket = storage.bucket(ana, *ALL, limit=100)
+    headers = {"Content-Encoding": encoding}
+    for name, body in (("good", gzip.compress(b"x" * 10_000)), ("none", b"not compressed")):
+        answer = ana_http.post(f"object/{bucket}/{name}", content=body, headers=headers)
+        assert answer.status_code == 200
+        assert ana_http.get(f"object/{bucket}/{name}").content == body
 
 
 def test_an_interrupted_upload_leaves_nothing(storage: Storage, ana: str) -> None:

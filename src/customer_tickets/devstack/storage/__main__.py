@@ -6,8 +6,10 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from customer_tickets.devstack.storage.database import Database
@@ -51,6 +53,8 @@ async def _serve(arguments: argparse.Namespace, secret: str) -> None:
         make_app(project),
         access_log=None,
         shutdown_timeout=STOP_SECONDS,
+        # Bytes are kept as they come, whatever they are encoded with.
+        auto_decompress=False,
         max_line_size=MAX_HEADER,
     )
     stop = asyncio.Event()
@@ -74,6 +78,9 @@ def main() -> int:
     """Serve until asked to stop."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.server").addFilter(_without_request)
+    # These would print the name of a customer's file.
+    warnings.simplefilter("ignore", aiohttp.BadContentDispositionHeader)
+    warnings.simplefilter("ignore", aiohttp.BadContentDispositionParam)
     arguments = _arguments()
     secret = os.environ.get(arguments.jwt_secret_env)
     if not secret:

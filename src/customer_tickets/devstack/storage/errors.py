@@ -174,7 +174,7 @@ def from_postgres(error: psycopg.Error) -> StorageError:
         case "57014" | "57P01" | "57P03":
             words = "The connection to the database timed out"
             return StorageError(544, "DatabaseTimeout", words, http=544)
-        case "22P02" | "22007" | "22008":
+        case "22P02" | "22P05" | "22007" | "22008":
             return invalid_parameter(
                 error.diag.message_primary or "Invalid value format or type conversion failed"
             )

@@ -48,7 +48,7 @@ def is_fresh(headers: Mapping[str, str], etag: str, modified: datetime | None) -
         return False
     try:
         moment = parsedate_to_datetime(since)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     # Without a zone it cannot be compared.
     return moment.tzinfo is not None and modified.replace(microsecond=0) <= moment
