@@ -1,5 +1,6 @@
 """Broadcasts from clients: over the socket, and by HTTP."""
 
+import time
 from dataclasses import replace
 from io import BytesIO
 
@@ -13,6 +14,7 @@ pytest_plugins = ("fix_realtime",)
 pytestmark = pytest.mark.anyio
 
 BLANK = "can't be blank"
+RATES = ("rolling", "limit", "limit-remaining")
 SAID = {"type": "broadcast", "event": "said", "payload": {"n": 1}, "more": [None]}
 
 
@@ -89,6 +91,50 @@ async def test_a_batch_reaches_subscribers(realtime: Realtime, topic: str) -> No
             await client.nothing_more()
 
 
+async def test_an_id_of_a_batch_s_message_is_its_meta(realtime: Realtime, topic: str) -> None:
+    row_id = "5d41402a-bc4b-2a76-b971-9d911017c592"
+    message = {"topic": topic, "event": "one", "payload": {}, "id": row_id}
+    async with realtime.client() as client:
+        await client.join(topic)
+        assert await realtime.post("/api/broadcast", {"messages": [message]}) == (202, None)
+        assert (await client.receive())["payload"]["meta"] == {"id": row_id}
+
+
+async def test_writing_by_http_needs_no_right_to_read(realtime: Realtime, topic: str) -> None:
+    await realtime.allow(topic, "ana", reads=["broadcast"])
+    await realtime.allow(topic, "ben", writes=["broadcast"])
+    async with realtime.client() as client:
+        await client.join(topic, private=True, access_token=token("ana"))
+        path = f"/api/broadcast/{topic}/events/said?private=true"
+        assert await realtime.post(path, {}, token("ben")) == (202, None)
+        assert (await client.receive())["payload"]["event"] == "said"
+
+
+async def test_what_a_policy_to_write_sees(realtime: Realtime, topic: str) -> None:
+    condition = f"""
+        realtime.topic() = '{topic}' and topic = '{topic}' and extension = 'broadcast'
+        and private is false and event is null and payload is null and binary_payload is null
+        and current_setting('request.jwt.claims')::jsonb ->> 'plan' = 'gold'
+        and current_setting('request.jwt.claim.sub') = 'ana'
+        and current_setting('request.jwt.claim.role') = 'authenticated'
+        and current_setting('request.headers')::jsonb ->> 'x-region' = 'north'
+        and not current_setting('request.headers')::jsonb ? 'authorization'
+        and current_user = 'authenticated'"""
+    await realtime.execute(
+        'create policy "sees too" on realtime.messages for insert to authenticated'
+        f" with check ({condition})"
+    )
+    url = f"{realtime.url}/api/broadcast/{topic}/events/said?private=true"
+    try:
+        async with aiohttp.ClientSession(headers={"X-Region": "north"}) as session:
+            for plan, status in (("gold", 202), ("tin", 403)):
+                bearer = {"authorization": f"Bearer {token('ana', plan=plan)}"}
+                async with session.post(url, json={}, headers=bearer) as answer:
+                    assert answer.status == status, plan
+    finally:
+        await realtime.execute('drop policy "sees too" on realtime.messages')
+
+
 async def test_a_batch_is_accepted_though_its_messages_are_denied(
     realtime: Realtime, topic: str
 ) -> None:
@@ -112,6 +158,10 @@ async def test_a_batch_is_accepted_though_its_messages_are_denied(
         (
             {"topic": "t", "event": "e", "payload": {}, "private": "x", "id": "y"},
             {"private": ["is invalid"], "id": ["is invalid"]},
+        ),
+        (
+            {"topic": "\ud800", "event": "\ud800", "payload": {}, "private": True},
+            {"topic": ["is invalid"], "event": ["is invalid"]},
         ),
     ],
 )  # fmt: skip
@@ -197,3 +247,36 @@ async def test_http_over_the_event_rate_is_told_to_slow_down(realtime_dsn: str, 
             await server.post(f"/api/broadcast/{topic}/events/e", {})
         status, body = await server.post(f"/api/broadcast/{topic}/events/e", {})
         assert (status, body) == (429, {"message": "You have exceeded your rate limit"})
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_http_says_how_far_the_rate_is_used_up(
+    realtime_dsn: str, topic: str, refused: bool
+) -> None:
+    headers = {"authorization": f"Bearer {ANON_KEY}"}
+    async with serve(realtime_dsn, replace(FAST, events_per_second=4)) as server:
+        # Averaged over a bucket of five seconds: 3.8 a second, and one batch brings it to 4.
+        server.project.events.count(time.monotonic(), 19)
+        messages = [{"topic": topic, "event": "e", "payload": {}}] * (1 if refused else 0)
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{server.url}/api/broadcast", json={"messages": messages}) as answer,
+        ):
+            assert answer.status == (429 if refused else 202)
+            rates = {name: answer.headers[f"x-rate-{name}"] for name in RATES}
+        assert rates == {"rolling": "3", "limit": "4", "limit-remaining": "1"}
+
+
+async def test_an_event_is_counted_when_sent_and_with_each_delivery(
+    realtime_dsn: str, topic: str
+) -> None:
+    async with (
+        serve(realtime_dsn, replace(FAST, events_per_second=1000)) as server,
+        server.client() as client,
+        server.client() as other,
+    ):
+        await client.join(topic, broadcast={"self": True})
+        await other.join(topic)
+        await client.send(f"realtime:{topic}", "broadcast", SAID)
+        await other.receive()
+        assert server.project.events.average(time.monotonic()) * 5 == 3

@@ -205,7 +205,21 @@ async def test_partitions_for_the_next_days_are_made_and_old_ones_dropped(
         " for values from ('2020-02-03') to ('2020-02-04')"
     )
     await realtime.execute("select realtime.send('{}', 'e', 't') from generate_series(1, 3)")
+    await realtime.execute("""
+        do $$ begin
+          for ago in 3..4 loop
+            execute format('create table realtime.%%I partition of realtime.messages'
+              ' for values from (%%L) to (%%L)', to_char(now() - ago * interval '1 day',
+              '"messages_"YYYY_MM_DD'), current_date - ago, current_date - ago + 1);
+          end loop;
+        end $$
+    """)
     await keep_partitions(realtime.project.database)
+    kept = await realtime.execute(
+        "select ago, to_regclass('realtime.' || to_char(now() - ago * interval '1 day',"
+        " '\"messages_\"YYYY_MM_DD')) is not null from generate_series(3, 4) ago"
+    )
+    assert kept == [(3, True), (4, False)]
     rows = await realtime.execute(
         "select inhrelid::regclass::text, relowner::regrole::text, to_char(now() + (i || ' days')"
         "::interval, '\"realtime.messages_\"YYYY_MM_DD') from generate_series(-1, 3) i"
@@ -216,61 +230,6 @@ async def test_partitions_for_the_next_days_are_made_and_old_ones_dropped(
         (wanted, "supabase_realtime_admin") for *_, wanted in rows
     ]
     assert await realtime.execute("select to_regclass('realtime.messages_2020_02_03')") == [(None,)]
-
-
-# Replay
-
-
-async def test_replay_sends_the_newest_again_the_oldest_of_them_first(
-    realtime: Realtime, topic: str
-) -> None:
-    await realtime.allow(topic, "ana", reads=["broadcast"])
-    for n in range(30):
-        await realtime.announce(topic, json.dumps({"n": n}))
-    await realtime.announce(topic, '{"n": "public"}', private=False)
-    since = int(time.time() * 1000) - 60_000
-    async with realtime.client() as client:
-        for limit, expected in ((None, 25), (3, 3), (0, 1), (1000, 25)):
-            replay = {"since": since} if limit is None else {"since": since, "limit": limit}
-            broadcast = {"replay": replay}
-            reply = await client.join(
-                topic, private=True, access_token=token("ana"), broadcast=broadcast
-            )
-            assert reply["status"] == "ok"
-            frames = [await client.until("broadcast") for _ in range(expected)]
-            numbers = [frame["payload"]["payload"]["n"] for frame in frames]
-            assert numbers == list(range(30))[-expected:]
-            assert all(frame["payload"]["meta"]["replayed"] is True for frame in frames)
-            assert all(set(frame["payload"]["meta"]) == {"id", "replayed"} for frame in frames)
-        late = {"replay": {"since": since + 120_000}}
-        await client.join(topic, private=True, access_token=token("ana"), broadcast=late)
-        await client.until("phx_close")
-        await client.nothing_more()
-
-
-async def test_what_was_replayed_is_not_heard_again(realtime: Realtime, topic: str) -> None:
-    await realtime.allow(topic, "ana", reads=["broadcast"])
-    await realtime.announce(topic, '{"n": 1}')
-    async with realtime.client() as client:
-        await client.join_ready(
-            topic,
-            private=True,
-            access_token=token("ana"),
-            broadcast={"replay": {"since": 0}},
-        )
-        [replayed] = [frame for frame in client.seen if frame["event"] == "broadcast"]
-        [(row_id,)] = await realtime.execute(
-            "delete from realtime.messages where topic = %s returning id::text", topic
-        )
-        assert replayed["payload"]["meta"] == {"id": row_id, "replayed": True}
-        await realtime.execute(
-            "insert into realtime.messages (id, payload, event, topic, private, extension)"
-            " values (%s, '{}', 'event', %s, true, 'broadcast')",
-            row_id,
-            topic,
-        )
-        await realtime.announce(topic, '{"n": 2}')
-        assert (await heard(client))["n"] == 2
 
 
 async def test_the_log_is_followed_no_longer_some_time_after_the_last_client_left(

@@ -171,3 +171,29 @@ async def test_private_presence_needs_the_right_to_write_and_to_read(
         assert set((await diff(ben))[0]) == {"ana"}
         assert await track(ben, topic, {}) == {"status": "error", "response": {}}
         await cem.nothing_more()  # neither state nor diff
+
+
+async def test_tracking_without_asking_for_presence_tells_no_state(
+    realtime: Realtime, topic: str
+) -> None:
+    async with realtime.client() as ana, realtime.client() as ben:
+        await ben.join(topic, presence=keyed("ben"))
+        await track(ben, topic, {})
+        await ana.join(topic)
+        assert await track(ana, topic, {}) == OK
+        assert len((await diff(ben))[0]) == 1
+        await ana.nothing_more()
+    assert "presence_state" not in [frame["event"] for frame in ana.seen]
+
+
+async def test_private_and_public_presence_of_one_name_are_apart(
+    realtime: Realtime, topic: str
+) -> None:
+    both = ["broadcast", "presence"]
+    await realtime.allow(topic, "ana", reads=both, writes=both)
+    async with realtime.client() as ana, realtime.client() as ben:
+        await ben.join(topic, presence=keyed("ben"))
+        await ben.until("presence_state")
+        await ana.join(topic, private=True, access_token=token("ana"), presence=keyed("ana"))
+        assert await track(ana, topic, {}) == OK
+        await ben.nothing_more()

@@ -13,6 +13,7 @@ from customer_tickets.devstack.realtime.limits import Rate, Window
 from customer_tickets.devstack.realtime.partitions import wanted_days
 from customer_tickets.devstack.realtime.presence import Presences
 from customer_tickets.devstack.realtime.profile import FAITHFUL, FAST, profile_named
+from customer_tickets.devstack.realtime.values import parse_json, to_json
 from customer_tickets.devstack.realtime.wal import Inserted, KeepAlive, Reader, status_update
 
 ANYTHING = st.recursive(
@@ -158,3 +159,44 @@ def test_profiles() -> None:
     assert profile_named("fast") is FAST
     assert profile_named("faithful") is FAITHFUL
     assert (FAITHFUL.connect_error_delay, FAITHFUL.join_error_delay) == (2.0, 5.0)
+    limits = {name: getattr(FAITHFUL, name) for name in FAITHFUL_LIMITS}
+    assert limits == FAITHFUL_LIMITS
+
+
+FAITHFUL_LIMITS = {
+    "sockets": 200,
+    "channels_per_socket": 100,
+    "joins_per_second": 100,
+    "events_per_second": 100,
+    "presence_per_second": 1000,
+    "presence_per_channel": 5,
+    "idle_timeout": 60,
+    "empty_sweep": 600,
+    "ready_timeout": 60,
+    "token_check": 300,
+    "max_frame": 5_000_000,
+    "max_payload": 3_000_500,
+    "capture_retry": (5, 300),
+    "capture_linger": 690,
+    "private_only": False,
+}
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_what_is_read_can_be_written_further_down_the_stack(opening: str) -> None:
+    def deeper(steps: int, value: object) -> str:
+        return deeper(steps - 1, value) if steps else to_json(value)
+
+    closing = "]" if opening == "[" else "}"
+    for depth in (499, 500, 501, 900, 1000):
+        text = opening * depth + "1" + closing * depth
+        try:
+            value = parse_json(text)
+        except ValueError:
+            assert depth > 500
+            continue
+        assert depth <= 500
+        assert deeper(300, value) == text
+    # Many side by side are not deep.
+    wide = "[" + ",".join(["[]"] * 5000) + "]"
+    assert parse_json(wide.encode()) == [[]] * 5000
