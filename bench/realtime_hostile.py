@@ -38,6 +38,9 @@ PATIENCE = 60.0
 WARM_UP = 0.1
 """The part of all joins after which memory is first looked at: caches have filled."""
 WRITE_EVERY = 0.1
+WINDOW = 500
+"""Joins that one socket sends before it waits until they have been dealt with."""
+HEARTBEAT = {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "caught up"}
 
 
 def join(topic: object, payload: object, **more: object) -> str:
@@ -107,6 +110,9 @@ class Hostile:
     sent: int = 0
     replies: Counter[str] = field(default_factory=Counter[str])
     crossed: list[str] = field(default_factory=list[str])
+    answered: dict[aiohttp.ClientWebSocketResponse, asyncio.Event] = field(
+        default_factory=dict[aiohttp.ClientWebSocketResponse, asyncio.Event]
+    )
 
     def next_frame(self, dice: random.Random, *, crowds: bool) -> str:
         """Any of them; `crowds`: one more channel of a socket that has as many as it may have."""
@@ -125,23 +131,36 @@ class Hostile:
             async with web.ws_connect(url, max_msg_size=0) as socket:
                 listening = asyncio.create_task(self._listen(socket))
                 with suppress(ConnectionError):
-                    while joins > 0 and not socket.closed:
-                        joins -= 1
-                        self.sent += 1
-                        await socket.send_str(self.next_frame(dice, crowds=seed % 4 == 0))
-                    # Its answer is the last: everything before it has been dealt with.
-                    await socket.send_json(
-                        {"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "end"}
-                    )
-                async with asyncio.timeout(PATIENCE):
-                    await listening
+                    while joins > 0 and not listening.done():
+                        for _ in range(min(joins, WINDOW)):
+                            joins -= 1
+                            self.sent += 1
+                            await socket.send_str(self.next_frame(dice, crowds=seed % 4 == 0))
+                        await self._caught_up(socket, listening)
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    async def _caught_up(
+        self, socket: aiohttp.ClientWebSocketResponse, listening: "asyncio.Task[None]"
+    ) -> None:
+        """Wait until all that was sent on this socket has been dealt with, or it is closed."""
+        self.answered[socket] = answered = asyncio.Event()
+        await socket.send_json(HEARTBEAT)
+        waiting = asyncio.create_task(answered.wait())
+        done, _ = await asyncio.wait(
+            {waiting, listening}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED
+        )
+        waiting.cancel()
+        if not done:
+            raise TimeoutError("a socket has gone deaf")
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
             frame = json.loads(message.data)
             payload = frame["payload"]
-            if frame["ref"] == "end":
-                return
+            if frame["ref"] == "caught up":
+                self.answered[socket].set()
+                continue
             let_in = frame["ref"] == "intruder" and payload.get("status") != "error"
             if let_in or frame["event"] == "broadcast":
                 self.crossed.append(message.data[:200])

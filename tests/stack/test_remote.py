@@ -30,6 +30,7 @@ def run(
     given = {
         "SUPABASE_URL": project.url,
         "SUPABASE_PUBLISHABLE_KEY": project.publishable_key,
+        "SUPABASE_SECRET_KEY": project.secret_key,
         "SUPABASE_DB_URL": project.database_url,
     } | variables
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "SUPABASE_"))}
@@ -47,16 +48,22 @@ def content(project: LocalStack) -> list[tuple[object, ...]]:
     """Who and what is in the project."""
     with psycopg.connect(project.database_url) as connection:
         return connection.execute(
-            "select 'user', id from auth.users union all select 'profile', user_id"
-            " from public.profiles union all select 'organization', id from public.organizations"
-            " union all select 'ticket', id from public.tickets"
-            " union all select 'message', id from public.ticket_messages order by 1, 2"
+            " union all ".join(
+                f"select '{table}', {key}::text from {table}"
+                for table, key in (
+                    *(("auth.users", "id"), ("public.profiles", "user_id")),
+                    *(("public.organizations", "id"), ("public.tickets", "id")),
+                    *(("public.ticket_messages", "id"), ("storage.objects", "id")),
+                    *(("storage.buckets", "id"), ("pg_policies", "policyname")),
+                )
+            ).encode()
+            + b" order by 1, 2"
         ).fetchall()
 
 
 def test_it_runs_there_skips_what_is_local_and_leaves_nothing(project: LocalStack) -> None:
     before = content(project)
-    files = [f"tests/stack/test_{name}.py" for name in ("thread", "session")]
+    files = [f"tests/stack/test_{name}.py" for name in ("thread", "session", "supabase_js")]
     done = run(project, "-rs", *files)
     assert done.returncode == 0, done.stdout + done.stderr
     skipped = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
