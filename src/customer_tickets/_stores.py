@@ -180,8 +180,11 @@ class FileStore:
                 raise StoreFailed(_NOT_PLAIN) from None
             raise
         try:
-            _make_private(number)
-            return os.read(number, _LONGEST).decode("utf-8", "replace")
+            _check_file(os.fstat(number))
+            text = os.read(number, _LONGEST).decode("utf-8", "replace")
+            if is_written(text):
+                _make_private(number)
+            return text
         finally:
             os.close(number)
 
@@ -197,15 +200,15 @@ def checked_store(store: object) -> SessionStore:
     return store
 
 
-def _make_private(number: int) -> None:
-    found = os.fstat(number)
+def _check_file(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise StoreFailed(_NOT_PLAIN)
-    if sys.platform == "win32":
-        return
-    if found.st_uid != os.geteuid():
+    if sys.platform != "win32" and found.st_uid != os.geteuid():
         raise StoreFailed("The session's file belongs to another user of this machine.")
-    if found.st_mode & 0o077:
+
+
+def _make_private(number: int) -> None:
+    if sys.platform != "win32" and os.fstat(number).st_mode & 0o077:
         _log.warning("a session's file could be read by others; it is private now")
         os.fchmod(number, 0o600)
 
