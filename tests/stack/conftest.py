@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ async def opener(request: pytest.FixtureRequest, stack: Stack, made: Made) -> As
     opened: list[Client] = []
 
     async def open_client(
-        person: Person | None = None, *, url: str | None = None, timeout: float = 30.0
+        person: Person | None = None, *, url: str | None = None, **options: Any
     ) -> Client:
-        client = face(url if url is not None else stack.url, stack.publishable_key, timeout=timeout)
+        client = face(url if url is not None else stack.url, stack.publishable_key, **options)
         opened.append(client)
         if person is not None:
             await got(client.sign_in(person.email, person.password))
