@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
             r"(uuid\.)?UUID|(datetime\.)?datetime|(pathlib\.)?Path|types\.TracebackType|TracebackType"
             r"|(typing\.)?(Any|Literal|Self|ClassVar|TypeAlias)|(collections\.abc\.)?(Sequence|Iterator"
             r"|AsyncIterator|Callable|Awaitable)|float|int|str|bool|None|dict|tuple|list|type|Exception"
-            r"|BaseException|RuntimeError|(psycopg\.)?Connection|TupleRow|(enum\.)?StrEnum"
+            r"|BaseException|RuntimeError|(psycopg\.)?Connection|TupleRow|(pandas\.)?DataFrame|(enum\.)?StrEnum"
         ),
     ),
 ]

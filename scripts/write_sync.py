@@ -33,7 +33,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, TYPE_CHECKING, Self, TypeVar
+from typing import Any, BinaryIO, Literal, TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
@@ -48,6 +48,7 @@ from ._models import (
 from ._parts import Parts
 from ._portal import Portal
 from ._progress import ProgressTo
+from ._rows import History, Messages
 from ._resources.attachments import AsyncAttachments
 from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
@@ -58,6 +59,7 @@ from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 
 if TYPE_CHECKING:
+    import pandas
     from supabase import Client
 
 _T = TypeVar("_T")
@@ -223,6 +225,11 @@ def face(node: ast.ClassDef) -> str:
         parts.append(
             "\n    def __repr__(self) -> str:\n"
             '        return repr(self._async).replace("Async", "", 1)\n'
+        )
+    if "_repr_html_" in methods:
+        parts.append(
+            "\n    def _repr_html_(self) -> str:\n        return self._async._repr_html_()"
+            "  # pyright: ignore[reportPrivateUsage] # the notebooks' own name\n"
         )
     parts += [
         field(part, node)

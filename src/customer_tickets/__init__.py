@@ -65,6 +65,7 @@ from ._resources.attachments import AsyncAttachments
 from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
+from ._rows import History, Messages
 from ._stores import FileStore, MemoryStore, SessionStore
 from ._sync import (
     Attachments,
@@ -113,10 +114,12 @@ __all__ = [
     "FileDamaged",
     "FileSource",
     "FileStore",
+    "History",
     "InvalidInput",
     "MemoryStore",
     "Message",
     "MessageAdded",
+    "Messages",
     "NotAllowed",
     "NotFound",
     "Offline",

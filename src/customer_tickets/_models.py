@@ -104,6 +104,11 @@ class Ticket(Frozen):
         """The description as safe HTML, its Markdown resolved."""
         return _html(self.description)
 
+    def _repr_html_(self) -> str:
+        from ._html import ticket
+
+        return ticket(self)
+
 
 class Attachment(Frozen):
     """A file of a ticket's description, of a message or of a draft, as its sender described it.
@@ -123,6 +128,11 @@ class Attachment(Frozen):
     size_bytes: int
     sha256: str
     created_at: datetime
+
+    def _repr_html_(self) -> str:
+        from ._html import attachment
+
+        return attachment(self)
 
 
 class Message(Frozen):
@@ -158,6 +168,11 @@ class Message(Frozen):
         """The body as safe HTML, its Markdown resolved; `TicketThread.render` shows attachments."""
         return _html(self.body)
 
+    def _repr_html_(self) -> str:
+        from ._html import message
+
+        return message(self)
+
 
 class Draft(Frozen):
     """What you have begun to write: a new ticket (`ticket_id` is None), or a reply in a ticket.
@@ -181,6 +196,11 @@ class Draft(Frozen):
     )
     created_at: datetime
     updated_at: datetime
+
+    def _repr_html_(self) -> str:
+        from ._html import draft
+
+        return draft(self)
 
 
 class Feedback(Frozen):
@@ -238,3 +258,8 @@ class Counts(Frozen):
     in_progress: int
     closed: int
     unread: int
+
+    def _repr_html_(self) -> str:
+        from ._html import counts
+
+        return counts(self)

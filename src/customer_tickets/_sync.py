@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
 from ._draft_content import UNSET, Submitted, Unset
 from ._draft_editor import AsyncDraftEditor, EditorState
 from ._errors import CustomerTicketsError
-from ._events import TicketEvent
 from ._models import (
     Attachment,
     Counts,
@@ -36,12 +35,14 @@ from ._resources.attachments import AsyncAttachments
 from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
+from ._rows import History, Messages
 from ._stores import SessionStore
 from ._sync_feed import TicketFeed
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 
 if TYPE_CHECKING:
+    import pandas
     from supabase import Client
 
 _T = TypeVar("_T")
@@ -105,6 +106,9 @@ class TicketPage:
         self._portal = portal
         self._async = inner
 
+    def _repr_html_(self) -> str:
+        return self._async._repr_html_()  # pyright: ignore[reportPrivateUsage] # the notebooks' own name
+
     @property
     def items(self) -> tuple[Ticket, ...]:
         """The tickets, in the order that was asked for."""
@@ -151,6 +155,18 @@ class TicketPage:
     def previous_cursor(self) -> str | None:
         """The place of the page before, as a text for an address."""
         return self._async.previous_cursor
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the tickets of this page as dicts for JSON: ids and times are text."""
+        return self._async.to_dicts()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return this page as a data frame, one row a ticket.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return self._async.to_pandas()
 
 
 class DraftEditor:
@@ -475,6 +491,9 @@ class TicketThread:
     def __repr__(self) -> str:
         return repr(self._async).replace("Async", "", 1)
 
+    def _repr_html_(self) -> str:
+        return self._async._repr_html_()  # pyright: ignore[reportPrivateUsage] # the notebooks' own name
+
     @property
     def ticket(self) -> Ticket:
         """The ticket, as last heard of."""
@@ -486,7 +505,7 @@ class TicketThread:
         return self._async.organization
 
     @property
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self) -> Messages:
         """The messages read so far, oldest first; at first the newest 50.
 
         Your own are here from the moment you send them, as pending; see `Message.state`.
@@ -494,7 +513,7 @@ class TicketThread:
         return self._async.messages
 
     @property
-    def history(self) -> tuple[TicketEvent, ...]:
+    def history(self) -> History:
         """The events read so far, oldest first; at first the newest 50."""
         return self._async.history
 

@@ -31,6 +31,7 @@ from ._outbox import Outbox
 from ._progress import ProgressTo
 from ._resources import history, messages, threads
 from ._resources.messages import Written
+from ._rows import History, Messages
 from ._uploads import AttachmentSource, file_list, uploaded
 from ._view import ThreadView
 
@@ -72,6 +73,9 @@ class AsyncTicketThread:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ticket!r} messages={len(self.messages)}>"
 
+    def _repr_html_(self) -> str:
+        return self._view.html()
+
     @property
     def ticket(self) -> Ticket:
         """The ticket, as last heard of."""
@@ -83,17 +87,17 @@ class AsyncTicketThread:
         return self._view.organization
 
     @property
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self) -> Messages:
         """The messages read so far, oldest first; at first the newest 50.
 
         Your own are here from the moment you send them, as pending; see `Message.state`.
         """
-        return self._view.messages
+        return Messages(self._view.messages)
 
     @property
-    def history(self) -> tuple[TicketEvent, ...]:
+    def history(self) -> History:
         """The events read so far, oldest first; at first the newest 50."""
-        return self._view.history
+        return History(self._view.history)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -277,12 +281,8 @@ class AsyncTicketThread:
             RatingWindowOver: the first rating is older than 14 days.
             NotAllowed: it is not your own ticket.
         """
-        wanted = checked(
-            Rating,
-            request_id=request_id if request_id is not None else uuid4(),
-            rating=rating,
-            comment=comment,
-        )
+        key = request_id if request_id is not None else uuid4()
+        wanted = checked(Rating, request_id=key, rating=rating, comment=comment)
         feedback, written = await messages.rate(self._connection, self.ticket.id, wanted)
         self._view.feedback = feedback
         await self._take(written)

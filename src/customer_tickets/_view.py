@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from . import _html
 from ._events import MessageAdded, TicketEvent
 from ._models import Attachment, Draft, Feedback, Message, Organization, Permissions, Ticket
+from ._rows import history_rows
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ class ThreadView:
     def read_to(self) -> int:
         """The number of the newest event shown."""
         return self.history[-1].seq if self.history else self.ticket.last_seq
+
+    def html(self) -> str:
+        """Return what a notebook shows of the thread."""
+        return _html.thread(
+            self.ticket,
+            self.organization.name,
+            self.messages,
+            history_rows(self.history),
+            self.can,
+            self.attachments,
+        )
 
     def show_outgoing(self, message: Message) -> None:
         """Show an own message, unless its echo has been read already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
 
 from postgrest import CountMethod
@@ -19,11 +19,16 @@ from pydantic import (
     TypeAdapter,
 )
 
+from .. import _html
 from .._connection import Connection
 from .._errors import FieldError, InvalidInput
 from .._inputs import NewTicket, id_of, printable
 from .._keyset import Direction, Place, beyond, order
 from .._models import Counts, Frozen, Priority, SortKey, Status, Ticket
+from .._rows import ticket_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 _COLUMNS = (
     ",".join(name for name in Ticket.model_fields if name != "last_read_seq")
@@ -109,6 +114,23 @@ class AsyncTicketPage:
     def previous_cursor(self) -> str | None:
         """The place of the page before, as a text for an address."""
         return self._place("before").cursor() if self.has_previous else None
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the tickets of this page as dicts for JSON: ids and times are text."""
+        return [ticket.model_dump(mode="json") for ticket in self.items]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return this page as a data frame, one row a ticket.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return ticket_frame(self.items)
+
+    def _repr_html_(self) -> str:
+        more = "there are more after these" if self.has_next else "the list ends here"
+        total = "" if self.total is None else f" of {self.total}"
+        return _html.tickets(self.items, f"{len(self.items)}{total} tickets; {more}.")
 
     def _place(self, direction: Direction) -> Place:
         ticket = self.items[-1 if direction == "after" else 0]
