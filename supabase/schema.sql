@@ -322,6 +322,24 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.arrange_attachments(draft_id uuid, attachments jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+begin
+  delete from public.ticket_attachments a
+  where a.draft_id = arrange_attachments.draft_id
+    and not attachments @> jsonb_build_array(jsonb_build_object('id', a.id));
+  update public.ticket_attachments a set place = w.place
+  from jsonb_array_elements(attachments) with ordinality as w (item, place)
+  where a.draft_id = arrange_attachments.draft_id and a.id::text = w.item ->> 'id'
+    and a.place <> w.place;
+  perform private.attach(attachments, draft_id => arrange_attachments.draft_id);
+end
+$function$
 CREATE OR REPLACE FUNCTION private.assign_ticket(ticket_id uuid, employee uuid, team text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -387,6 +405,10 @@ begin
   for item, place in
     select a.item, a.place
     from jsonb_array_elements(attachments) with ordinality as a (item, place)
+    where not exists (
+      select from public.ticket_attachments x
+      where x.draft_id = attach.draft_id and x.id::text = a.item ->> 'id'
+    )
     order by a.place
   loop
     select o.metadata ->> 'size' into size
@@ -509,6 +531,21 @@ begin
     select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
     from public.ticket_attachments a
     where a.ticket_id = attachments_of_description.ticket_id and a.message_id is null
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.attachments_of_draft(draft_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
+    from public.ticket_attachments a
+    where a.draft_id = attachments_of_draft.draft_id
   );
 end
 $function$
@@ -760,6 +797,82 @@ begin
   return null;
 end
 $function$
+CREATE OR REPLACE FUNCTION private.discard_draft(id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  delete from public.ticket_drafts d
+  where d.id = discard_draft.id and d.user_id = (select auth.uid());
+  return found;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.draft_json(draft public.ticket_drafts)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return jsonb_build_object(
+    'id', draft.id, 'ticket_id', draft.ticket_id, 'handling_org_id', draft.handling_org_id,
+    'subject', draft.subject, 'description', draft.description, 'priority', draft.priority,
+    'body', draft.body, 'reply_to', draft.reply_to, 'version', draft.version,
+    'created_at', draft.created_at, 'updated_at', draft.updated_at,
+    'attachments', private.attachments_of_draft(draft.id)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.draft_problems(draft public.ticket_drafts)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  problems jsonb := '[]';
+begin
+  if draft.id is null then
+    problems := problems || private.problem('id', 'The id is missing.');
+  end if;
+  if (draft.version >= 0) is not true then
+    problems := problems || private.problem('version', 'The version is 0 or the last one known.');
+  end if;
+  if char_length(draft.subject) > 200 then
+    problems := problems || private.problem('subject', 'The subject is longer than 200 characters.');
+  elsif draft.subject <> '' and draft.ticket_id is not null then
+    problems := problems || private.problem('subject', 'A reply has no subject.');
+  end if;
+  if char_length(draft.description) > 20000 then
+    problems := problems
+      || private.problem('description', 'The description is longer than 20000 characters.');
+  elsif draft.description <> '' and draft.ticket_id is not null then
+    problems := problems || private.problem('description', 'A reply has no description.');
+  end if;
+  if draft.priority not in ('low', 'medium', 'high') then
+    problems := problems
+      || private.problem('priority', 'The priority is one of low, medium and high.');
+  end if;
+  if draft.handling_org_id is not null and draft.ticket_id is not null then
+    problems := problems
+      || private.problem('handling_org_id', 'A reply is handled by the organization of its ticket.');
+  end if;
+  if char_length(draft.body) > 20000 then
+    problems := problems || private.problem('body', 'The message is longer than 20000 characters.');
+  elsif draft.body <> '' and draft.ticket_id is null then
+    problems := problems || private.problem('body', 'A new ticket has a description, no message.');
+  end if;
+  if draft.reply_to is not null and draft.ticket_id is null then
+    problems := problems || private.problem('reply_to', 'A new ticket answers no message.');
+  end if;
+  return problems;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.event_json(event public.ticket_events, message jsonb DEFAULT NULL::jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -816,6 +929,78 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.finish_draft(id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  draft constant public.ticket_drafts := private.lock_draft(finish_draft.id);
+  made record;
+  moved bigint;
+begin
+  if draft.ticket_id is null then
+    select t.id as ticket_id, null::uuid as message_id, 1::bigint as seq into made
+    from public.tickets t
+    where t.id = draft.id and t.user_id = draft.user_id and t.created_at >= now();
+  else
+    select m.ticket_id, m.id as message_id, m.seq into made
+    from public.ticket_messages m
+    where m.id = draft.id and m.author_id = draft.user_id and m.ticket_id = draft.ticket_id
+      and m.created_at >= now();
+  end if;
+  if made.ticket_id is null then
+    perform private.refuse_used_id('id');
+  end if;
+  update public.ticket_attachments a
+  set draft_id = null, ticket_id = made.ticket_id, message_id = made.message_id
+  where a.draft_id = draft.id;
+  get diagnostics moved = row_count;
+  if moved > 0 then
+    update public.ticket_events e set data = e.data || jsonb_build_object('attachments', moved)
+    where e.ticket_id = made.ticket_id and e.seq = made.seq;
+  end if;
+  delete from public.ticket_drafts d where d.id = draft.id;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.insert_draft(wanted public.ticket_drafts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  me constant uuid := (select auth.uid());
+begin
+  if wanted.ticket_id is not null then
+    perform private.lock_ticket(wanted.ticket_id);
+  end if;
+  -- Locked, so that two new drafts at once are counted one after the other.
+  perform from public.profiles p where p.user_id = me for no key update;
+  if (select count(*) from public.ticket_drafts d where d.user_id = me and d.id <> wanted.id) >= 200 then
+    perform private.refuse_invalid(
+      private.problem('id', 'There are too many drafts: 200 are the most.')
+    );
+  elsif exists (select from public.tickets t where t.id = wanted.id)
+    or exists (select from public.ticket_messages m where m.id = wanted.id)
+  then
+    perform private.refuse_used_id('id');
+  end if;
+  insert into public.ticket_drafts (
+    id, user_id, ticket_id, handling_org_id, subject, description, priority, body, reply_to
+  )
+  values (
+    wanted.id, me, wanted.ticket_id, wanted.handling_org_id, wanted.subject, wanted.description,
+    wanted.priority, wanted.body, wanted.reply_to
+  )
+  on conflict do nothing;
+  return found;
+end
+$function$
 CREATE OR REPLACE FUNCTION private.is_backend()
  RETURNS boolean
  LANGUAGE plpgsql
@@ -838,6 +1023,40 @@ begin
   set request_id = keep_request.request_id, request_hash = keep_request.hash
   where e.ticket_id = keep_request.ticket_id and e.seq = keep_request.seq
     and e.actor_id = (select auth.uid()) and e.request_id is null;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.known_attachments(draft_id uuid, attachments jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select coalesce(jsonb_agg(
+      case when a.id is null then w.item else private.attachment_json(a) end order by w.place
+    ), '[]')
+    from jsonb_array_elements(attachments) with ordinality as w (item, place)
+    left join public.ticket_attachments a
+      on a.draft_id = known_attachments.draft_id and a.user_id = (select auth.uid())
+        and a.id::text = w.item ->> 'id'
+  );
+end
+$function$
+CREATE OR REPLACE FUNCTION private.lock_draft(id uuid)
+ RETURNS public.ticket_drafts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  draft public.ticket_drafts;
+begin
+  select d.* into draft from public.ticket_drafts d
+  where d.id = lock_draft.id and d.user_id = (select auth.uid())
+  for update;
+  return draft;
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -1051,6 +1270,28 @@ begin
   return new;
 end
 $function$
+CREATE OR REPLACE FUNCTION private.opened_json(ticket_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  ticket public.tickets;
+begin
+  select t.* into ticket from public.tickets t where t.id = opened_json.ticket_id;
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'attachments', private.attachments_of_description(ticket.id),
+    'events', (
+      select jsonb_agg(private.event_json(e)) from public.ticket_events e
+      where e.ticket_id = ticket.id and e.seq = 1
+    )
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.organization_json(org_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1303,6 +1544,18 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.refuse_changed_draft(draft public.ticket_drafts)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.refuse('TK009', 'The draft was changed elsewhere.',
+    'The detail is the newer draft: decide what is kept, and save that with its version.',
+    private.draft_json(draft)::text);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.refuse_closed()
  RETURNS void
  LANGUAGE plpgsql
@@ -1324,6 +1577,17 @@ begin
     perform private.refuse('TK001', 'The input is not valid.',
       'The detail lists every wrong field with what is wrong with it.', problems::text);
   end if;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.refuse_unknown_draft()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.refuse('TK002', 'There is no such draft.',
+    'It was discarded or submitted, or is not of the signed-in user.');
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -1433,6 +1697,63 @@ exception when others then
   return null;
 end
 $function$
+CREATE OR REPLACE FUNCTION private.save_draft(wanted public.ticket_drafts, files jsonb)
+ RETURNS public.ticket_drafts
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  draft public.ticket_drafts := private.lock_draft(wanted.id);
+  is_new boolean := false;
+  problems jsonb := '[]';
+  present jsonb;
+begin
+  if draft.id is null and wanted.version > 0 then
+    perform private.refuse_unknown_draft();
+  elsif draft.id is null then
+    is_new := private.insert_draft(wanted);
+    -- Not new: it was made a moment ago, by another window of this user or by somebody else.
+    draft := private.lock_draft(wanted.id);
+    if draft.id is null then
+      perform private.refuse_used_id('id');
+    end if;
+  end if;
+  if draft.ticket_id is distinct from wanted.ticket_id then
+    perform private.refuse_invalid(
+      private.problem('ticket_id', 'A draft stays with its ticket.')
+    );
+  end if;
+  present := private.attachments_of_draft(draft.id);
+  -- Null leaves them as they are.
+  if files is null then
+    files := present;
+  elsif jsonb_typeof(files) = 'array' then
+    files := private.known_attachments(draft.id, files);
+  end if;
+  perform private.refuse_invalid(private.attachments_problems(files));
+  if not is_new then
+    if (draft.handling_org_id, draft.subject, draft.description, draft.priority, draft.body,
+        draft.reply_to, private.attachments_key(present))
+      is not distinct from (wanted.handling_org_id, wanted.subject, wanted.description,
+        wanted.priority, wanted.body, wanted.reply_to, private.attachments_key(files))
+    then
+      return draft;
+    elsif draft.version <> wanted.version then
+      perform private.refuse_changed_draft(draft);
+    end if;
+    update public.ticket_drafts d
+    set handling_org_id = wanted.handling_org_id, subject = wanted.subject,
+      description = wanted.description, priority = wanted.priority, body = wanted.body,
+      reply_to = wanted.reply_to, version = d.version + 1, updated_at = clock_timestamp()
+    where d.id = draft.id
+    returning d.* into draft;
+  end if;
+  perform private.arrange_attachments(draft.id, files);
+  return draft;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.seen_request(ticket_id uuid, request_id uuid, kind text, reason text DEFAULT NULL::text, hash bytea DEFAULT NULL::bytea)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1453,6 +1774,26 @@ begin
     perform private.refuse_used_id('request_id');
   end if;
   return event.seq;
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.sent_json(message_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  message public.ticket_messages;
+  ticket public.tickets;
+begin
+  select m.* into message from public.ticket_messages m where m.id = sent_json.message_id;
+  select t.* into ticket from public.tickets t where t.id = message.ticket_id;
+  return jsonb_build_object(
+    'message', private.message_json(message),
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket)
+  );
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -1487,6 +1828,26 @@ AS $function$
   select p.org_id
   from public.profiles p
   where p.user_id = (select auth.uid()) and p.role in ('employee', 'admin')
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.submitted(id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := (select auth.uid());
+begin
+  if exists (select from public.tickets t where t.id = submitted.id and t.user_id = me) then
+    return jsonb_build_object('kind', 'ticket') || private.opened_json(submitted.id);
+  elsif exists (
+    select from public.ticket_messages m where m.id = submitted.id and m.author_id = me
+  ) then
+    return jsonb_build_object('kind', 'message') || private.sent_json(submitted.id);
+  end if;
+  return null;
+end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 CREATE OR REPLACE FUNCTION private.ticket_changes(before public.tickets, after public.tickets)
@@ -1697,9 +2058,7 @@ declare
   problems jsonb := private.ticket_problems(
     wanted_subject, wanted_description, coalesce(create_ticket.priority, '')
   ) || private.attachments_problems(files);
-  ticket public.tickets;
   opening public.ticket_events;
-  attached jsonb;
 begin
   if create_ticket.id is null then
     problems := problems || private.problem('id', 'The id is missing.');
@@ -1720,29 +2079,37 @@ begin
     perform private.complete_ticket(create_ticket.id, files, create_ticket.follow_up_of);
   end if;
 
-  select t.* into ticket from public.tickets t where t.id = create_ticket.id and t.user_id = me;
-  select e.* into opening from public.ticket_events e where e.ticket_id = ticket.id and e.seq = 1;
-  attached := private.attachments_of_description(ticket.id);
+  select e.* into opening
+  from public.ticket_events e join public.tickets t on t.id = e.ticket_id
+  where e.ticket_id = create_ticket.id and e.seq = 1 and t.user_id = me;
   -- Against what it was created with: the ticket may have been edited since, and what it follows
   -- deleted.
   if opening.request_hash is distinct from private.ticket_hash(
       wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
     )
     or (opening.data ->> 'follow_up_of')::uuid is distinct from create_ticket.follow_up_of
-    or private.attachments_key(attached) <> private.attachments_key(files)
+    or private.attachments_key(private.attachments_of_description(create_ticket.id))
+      <> private.attachments_key(files)
   then
     perform private.refuse_used_id('id');
   end if;
-  return jsonb_build_object(
-    'ticket', private.ticket_json(ticket),
-    'can', private.can_json(ticket),
-    'attachments', attached,
-    'events', jsonb_build_array(private.event_json(opening))
-  );
+  return private.opened_json(create_ticket.id);
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Opens a ticket; the id is the client's, and repeating it with the same content changes nothing.
+CREATE OR REPLACE FUNCTION public.discard_draft(id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.require_user();
+  return jsonb_build_object('discarded', private.discard_draft(id));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Deletes an own draft; false when there was none.
 CREATE OR REPLACE FUNCTION public.edit_ticket(ticket_id uuid, subject text DEFAULT NULL::text, description text DEFAULT NULL::text, priority text DEFAULT NULL::text, request_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1865,6 +2232,32 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Reopens a ticket within its organization's time; repeating a request_id changes nothing.
+CREATE OR REPLACE FUNCTION public.save_draft(id uuid, version integer, ticket_id uuid DEFAULT NULL::uuid, handling_org_id uuid DEFAULT NULL::uuid, subject text DEFAULT ''::text, description text DEFAULT ''::text, priority text DEFAULT 'medium'::text, body text DEFAULT ''::text, reply_to uuid DEFAULT NULL::uuid, attachments jsonb DEFAULT NULL::jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  draft public.ticket_drafts;
+  problems jsonb := '[]';
+begin
+  draft.user_id := private.require_user();
+  draft.id := id;
+  draft.version := version;
+  draft.ticket_id := ticket_id;
+  draft.handling_org_id := handling_org_id;
+  draft.subject := coalesce(subject, '');
+  draft.description := coalesce(description, '');
+  draft.priority := coalesce(priority, '');
+  draft.body := coalesce(body, '');
+  draft.reply_to := reply_to;
+  perform private.refuse_invalid(private.draft_problems(draft));
+  draft := private.save_draft(draft, nullif(attachments, 'null'));
+  return jsonb_build_object('draft', private.draft_json(draft));
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Saves a draft made from a version (0: a new one); another version in between is a conflict.
 CREATE OR REPLACE FUNCTION public.search_tickets(words text[])
  RETURNS SETOF public.tickets
  LANGUAGE plpgsql
@@ -1912,7 +2305,6 @@ declare
   files constant jsonb := coalesce(nullif(send_message.attachments, 'null'), '[]');
   problems jsonb := '[]';
   message public.ticket_messages;
-  ticket public.tickets;
 begin
   -- The lock first: from here on nobody else writes in this ticket, so what is found stays true.
   perform private.lock_ticket(send_message.ticket_id);
@@ -1954,12 +2346,7 @@ begin
   then
     perform private.refuse_used_id('id');
   end if;
-  select t.* into ticket from public.tickets t where t.id = send_message.ticket_id;
-  return jsonb_build_object(
-    'message', private.message_json(message),
-    'ticket', private.ticket_json(ticket),
-    'can', private.can_json(ticket)
-  );
+  return private.sent_json(message.id);
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -1979,6 +2366,39 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Staff: sets open, in-progress or closed.
+CREATE OR REPLACE FUNCTION public.submit_draft(id uuid, version integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  draft public.ticket_drafts;
+  answer jsonb;
+begin
+  perform private.require_user();
+  -- Who comes second waits here for the first, and then finds what was made.
+  draft := private.lock_draft(id);
+  if draft.id is null then
+    answer := private.submitted(id);
+    if answer is null then
+      perform private.refuse_unknown_draft();
+    end if;
+    return answer;
+  elsif draft.version is distinct from submit_draft.version then
+    perform private.refuse_changed_draft(draft);
+  elsif draft.ticket_id is null then
+    perform public.create_ticket(
+      draft.id, draft.subject, draft.description, draft.handling_org_id, draft.priority
+    );
+  else
+    perform public.send_message(draft.id, draft.ticket_id, draft.body, reply_to => draft.reply_to);
+  end if;
+  perform private.finish_draft(draft.id);
+  return private.submitted(draft.id);
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Makes the ticket or the message that a draft holds, under its id; the draft is gone after it.
 CREATE OR REPLACE FUNCTION public.ticket_counts()
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2088,6 +2508,12 @@ begin
     'events', events -> 'events',
     'more_events', events -> 'more',
     'feedback', private.feedback_of(ticket_id),
+    'draft', (
+      select private.draft_json(d) from public.ticket_drafts d
+      where d.ticket_id = ticket.id and d.user_id = who.id
+      order by d.updated_at desc, d.id
+      limit 1
+    ),
     'can', private.can_json(ticket),
     'me', jsonb_build_object('id', who.id, 'role', who.role, 'name', who.name)
   );

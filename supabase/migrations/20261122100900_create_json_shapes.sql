@@ -61,6 +61,32 @@ begin
 end
 $$;
 
+create function private.attachments_of_draft(draft_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
+    from public.ticket_attachments a
+    where a.draft_id = attachments_of_draft.draft_id
+  );
+end
+$$;
+
+create function private.draft_json(draft public.ticket_drafts) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', draft.id, 'ticket_id', draft.ticket_id, 'handling_org_id', draft.handling_org_id,
+    'subject', draft.subject, 'description', draft.description, 'priority', draft.priority,
+    'body', draft.body, 'reply_to', draft.reply_to, 'version', draft.version,
+    'created_at', draft.created_at, 'updated_at', draft.updated_at,
+    'attachments', private.attachments_of_draft(draft.id)
+  );
+end
+$$;
+
 create function private.message_json(message public.ticket_messages) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -212,6 +238,44 @@ begin
 end
 $$;
 
+-- What create_ticket answers: the ticket as it is now, with the event of its opening.
+create function private.opened_json(ticket_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  ticket public.tickets;
+begin
+  select t.* into ticket from public.tickets t where t.id = opened_json.ticket_id;
+  return jsonb_build_object(
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket),
+    'attachments', private.attachments_of_description(ticket.id),
+    'events', (
+      select jsonb_agg(private.event_json(e)) from public.ticket_events e
+      where e.ticket_id = ticket.id and e.seq = 1
+    )
+  );
+end
+$$;
+
+-- What send_message answers: the message, and its ticket as it is now.
+create function private.sent_json(message_id uuid) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  message public.ticket_messages;
+  ticket public.tickets;
+begin
+  select m.* into message from public.ticket_messages m where m.id = sent_json.message_id;
+  select t.* into ticket from public.tickets t where t.id = message.ticket_id;
+  return jsonb_build_object(
+    'message', private.message_json(message),
+    'ticket', private.ticket_json(ticket),
+    'can', private.can_json(ticket)
+  );
+end
+$$;
+
 revoke all on function private.ticket_json(public.tickets)
   from public, anon, authenticated, service_role;
 revoke all on function private.attachment_json(public.ticket_attachments)
@@ -220,6 +284,12 @@ revoke all on function private.attachments_of_description(uuid)
   from public, anon, authenticated, service_role;
 revoke all on function private.attachments_of_message(uuid)
   from public, anon, authenticated, service_role;
+revoke all on function private.attachments_of_draft(uuid)
+  from public, anon, authenticated, service_role;
+revoke all on function private.draft_json(public.ticket_drafts)
+  from public, anon, authenticated, service_role;
+revoke all on function private.opened_json(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.sent_json(uuid) from public, anon, authenticated, service_role;
 revoke all on function private.message_json(public.ticket_messages)
   from public, anon, authenticated, service_role;
 revoke all on function private.event_json(public.ticket_events, jsonb)
@@ -242,6 +312,10 @@ grant execute on function private.attachment_json(public.ticket_attachments)
   to authenticated, service_role;
 grant execute on function private.attachments_of_description(uuid) to authenticated, service_role;
 grant execute on function private.attachments_of_message(uuid) to authenticated, service_role;
+grant execute on function private.attachments_of_draft(uuid) to authenticated, service_role;
+grant execute on function private.draft_json(public.ticket_drafts) to authenticated, service_role;
+grant execute on function private.opened_json(uuid) to authenticated, service_role;
+grant execute on function private.sent_json(uuid) to authenticated, service_role;
 grant execute on function private.message_json(public.ticket_messages) to authenticated, service_role;
 grant execute on function private.event_json(public.ticket_events, jsonb) to authenticated, service_role;
 grant execute on function private.organization_json(uuid) to authenticated, service_role;

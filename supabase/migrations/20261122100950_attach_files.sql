@@ -81,7 +81,8 @@ begin
 end
 $$;
 
--- Attaches a checked list of the caller's own uploads to exactly one thing. Definer, and for no API
+-- Attaches a checked list of the caller's own uploads to exactly one thing, but for what a draft has
+-- already. Definer, and for no API
 -- user to call: the callers below know that the thing is the caller's.
 create function private.attach(
   attachments jsonb, ticket_id uuid default null, message_id uuid default null,
@@ -100,6 +101,10 @@ begin
   for item, place in
     select a.item, a.place
     from jsonb_array_elements(attachments) with ordinality as a (item, place)
+    where not exists (
+      select from public.ticket_attachments x
+      where x.draft_id = attach.draft_id and x.id::text = a.item ->> 'id'
+    )
     order by a.place
   loop
     select o.metadata ->> 'size' into size

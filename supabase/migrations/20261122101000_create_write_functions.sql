@@ -41,9 +41,7 @@ declare
   problems jsonb := private.ticket_problems(
     wanted_subject, wanted_description, coalesce(create_ticket.priority, '')
   ) || private.attachments_problems(files);
-  ticket public.tickets;
   opening public.ticket_events;
-  attached jsonb;
 begin
   if create_ticket.id is null then
     problems := problems || private.problem('id', 'The id is missing.');
@@ -64,25 +62,21 @@ begin
     perform private.complete_ticket(create_ticket.id, files, create_ticket.follow_up_of);
   end if;
 
-  select t.* into ticket from public.tickets t where t.id = create_ticket.id and t.user_id = me;
-  select e.* into opening from public.ticket_events e where e.ticket_id = ticket.id and e.seq = 1;
-  attached := private.attachments_of_description(ticket.id);
+  select e.* into opening
+  from public.ticket_events e join public.tickets t on t.id = e.ticket_id
+  where e.ticket_id = create_ticket.id and e.seq = 1 and t.user_id = me;
   -- Against what it was created with: the ticket may have been edited since, and what it follows
   -- deleted.
   if opening.request_hash is distinct from private.ticket_hash(
       wanted_subject, wanted_description, create_ticket.priority, create_ticket.handling_org_id
     )
     or (opening.data ->> 'follow_up_of')::uuid is distinct from create_ticket.follow_up_of
-    or private.attachments_key(attached) <> private.attachments_key(files)
+    or private.attachments_key(private.attachments_of_description(create_ticket.id))
+      <> private.attachments_key(files)
   then
     perform private.refuse_used_id('id');
   end if;
-  return jsonb_build_object(
-    'ticket', private.ticket_json(ticket),
-    'can', private.can_json(ticket),
-    'attachments', attached,
-    'events', jsonb_build_array(private.event_json(opening))
-  );
+  return private.opened_json(create_ticket.id);
 end
 $$;
 
@@ -98,7 +92,6 @@ declare
   files constant jsonb := coalesce(nullif(send_message.attachments, 'null'), '[]');
   problems jsonb := '[]';
   message public.ticket_messages;
-  ticket public.tickets;
 begin
   -- The lock first: from here on nobody else writes in this ticket, so what is found stays true.
   perform private.lock_ticket(send_message.ticket_id);
@@ -140,12 +133,7 @@ begin
   then
     perform private.refuse_used_id('id');
   end if;
-  select t.* into ticket from public.tickets t where t.id = send_message.ticket_id;
-  return jsonb_build_object(
-    'message', private.message_json(message),
-    'ticket', private.ticket_json(ticket),
-    'can', private.can_json(ticket)
-  );
+  return private.sent_json(message.id);
 end
 $$;
 

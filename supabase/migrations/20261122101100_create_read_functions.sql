@@ -92,6 +92,12 @@ begin
     'events', events -> 'events',
     'more_events', events -> 'more',
     'feedback', private.feedback_of(ticket_id),
+    'draft', (
+      select private.draft_json(d) from public.ticket_drafts d
+      where d.ticket_id = ticket.id and d.user_id = who.id
+      order by d.updated_at desc, d.id
+      limit 1
+    ),
     'can', private.can_json(ticket),
     'me', jsonb_build_object('id', who.id, 'role', who.role, 'name', who.name)
   );

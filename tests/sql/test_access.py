@@ -221,6 +221,9 @@ FUNCTIONS: dict[str, list[str | None]] = {
     "ticket_messages_before": ON_TICKET,
     "ticket_counts": FOR_ALL,
     "mark_ticket_read": ON_TICKET,
+    "save_draft": ON_TICKET,
+    "discard_draft": FOR_ALL,
+    "submit_draft": [*(["TK002"] * 6), DENIED],
     "rate_ticket": ["TK004", "TK002", "TK008", "TK002", "TK008", "TK002", DENIED],
     "search_tickets": FOR_ALL,
     "attachment_limits": FOR_ALL,
@@ -236,7 +239,7 @@ def arguments(world: World, function: str, ticket: object = None) -> dict[str, A
         "description": "",
         "handling_org_id": world.acme,
     }
-    return {
+    calls: dict[str, dict[str, Any]] = {
         "create_ticket": new,
         "send_message": on | {"id": uuid4(), "body": "x"},
         "edit_ticket": on | {"subject": "Changed"},
@@ -250,11 +253,15 @@ def arguments(world: World, function: str, ticket: object = None) -> dict[str, A
         "ticket_messages_before": on | {"before_seq": 9},
         "ticket_counts": {},
         "mark_ticket_read": on | {"seq": 1},
+        "save_draft": on | {"id": uuid4(), "version": 0, "body": "x"},
+        "discard_draft": {"id": uuid4()},
+        "submit_draft": {"id": ticket or uuid4(), "version": 1},
         "rate_ticket": on | {"rating": 5, "request_id": uuid4()},
         "search_tickets": {"words": ["a"]},
         "attachment_limits": {},
         "orphaned_uploads": {},
-    }[function]
+    }
+    return calls[function]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

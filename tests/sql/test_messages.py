@@ -153,7 +153,7 @@ def test_thread_answers_everything_at_once(world: World) -> None:
         thread = ana.call("ticket_thread", ticket_id=world.ticket)
     assert set(thread) == {
         *("ticket", "organization", "messages", "more_messages", "events", "more_events"),
-        *("can", "me", "attachments", "feedback"),
+        *("can", "me", "attachments", "feedback", "draft"),
     }
     assert thread["organization"] == {
         "id": str(world.acme),
