@@ -30,7 +30,7 @@ class Outbox:
             seq=0,
             author_id=author.id,
             author_role="customer",
-            author_name="",
+            author_name=self.view.name_of(author.id),
             body=message.body,
             reply_to=message.reply_to,
             created_at=datetime.now(UTC),

@@ -1,0 +1,172 @@
+"""Messages are shown while they are sent, arrive once, and are never lost when they fail."""
+
+import asyncio
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from customer_tickets import (
+    AsyncCustomerTickets,
+    InvalidInput,
+    MessageAdded,
+    Offline,
+    TicketClosedError,
+)
+from customer_tickets.devstack import LocalStack
+from faces import Client, Office, got, next_event, opened, thread_of
+from fix_stack import People
+from stack.conftest import Opener
+from stack.test_tickets import create
+from tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_message_is_shown_as_pending_and_then_confirmed_in_its_place(
+    tickets: Client, people: People
+) -> None:
+    thread = await thread_of(tickets, await create(tickets, people))
+    await got(thread.send("First"))
+    pending = await got(thread.send("Second", wait=False))
+    assert (pending.state, pending.seq, pending.author_id) == ("pending", 0, people.ana.id)
+    assert pending.author_name == "Ana"
+    assert [message.body for message in thread.messages] == ["First", "Second"]
+    for _ in range(1000):
+        if thread.messages[-1].state != "pending":
+            break
+        await anyio.sleep(0.01)
+    assert [(m.body, m.state, m.seq) for m in thread.messages] == [
+        ("First", "confirmed", 2),
+        ("Second", "confirmed", 3),
+    ]
+    assert thread.messages[-1].id == pending.id
+
+
+@pytest.mark.faults
+async def test_a_failed_message_stays_with_its_error_and_can_be_retried(
+    opener: Opener, people: People, proxy: TcpProxy
+) -> None:
+    tickets = await opener(people.ana, url=proxy.url, timeout=2.0)
+    thread = await thread_of(tickets, await create(tickets, people))
+    proxy.refuse()
+    with pytest.raises(Offline) as caught:
+        await got(thread.send("Keep me"))
+    (failed,) = thread.messages
+    assert (failed.body, failed.state) == ("Keep me", "failed")
+    assert failed.error is caught.value
+    assert caught.value.write_id == failed.id
+    assert "Keep me" not in repr(failed)
+    proxy.heal()
+    sent = await got(thread.retry(failed))
+    assert [(m.id, m.state, m.seq) for m in thread.messages] == [(failed.id, "confirmed", 2)]
+    assert sent.seq == 2
+    with pytest.raises(InvalidInput):
+        await got(thread.retry(failed))
+
+
+@pytest.mark.faults
+async def test_a_retry_after_a_lost_answer_sends_nothing_twice(
+    opener: Opener, people: People, proxy: TcpProxy
+) -> None:
+    tickets = await opener(people.ana, url=proxy.url, timeout=1.5)
+    thread = await thread_of(tickets, await create(tickets, people))
+    await got(thread.refresh())
+    proxy.half_open()
+    with pytest.raises(Offline):
+        await got(thread.send("Once", wait=True))
+    proxy.cut()
+    proxy.heal()
+    await got(thread.retry(thread.messages[-1].id))
+    await got(thread.refresh())
+    assert [message.body for message in thread.messages] == ["Once"]
+
+
+async def test_a_refused_message_stays_until_it_is_discarded(
+    tickets: Client, people: People, opener: Opener
+) -> None:
+    ticket = await create(tickets, people)
+    thread = await thread_of(tickets, ticket)
+    elsewhere = await thread_of(await opener(people.ana), ticket)
+    await got(elsewhere.close_ticket())
+    with pytest.raises(TicketClosedError):
+        await got(thread.send("Too late"))
+    (failed,) = thread.messages
+    await got(thread.refresh())
+    assert thread.messages == (failed,)
+    await got(thread.discard(failed))
+    assert thread.messages == ()
+    with pytest.raises(InvalidInput):
+        await got(thread.discard(failed))
+
+
+async def test_invalid_text_is_never_shown(tickets: Client, people: People) -> None:
+    thread = await thread_of(tickets, await create(tickets, people))
+    with pytest.raises(InvalidInput):
+        await got(thread.send(" "))
+    assert thread.messages == ()
+
+
+async def test_the_own_echo_replaces_the_pending_message_without_a_flicker(
+    opener: Opener, people: People, office: Office
+) -> None:
+    tickets = await opener(people.ana)
+    ticket = await create(tickets, people)
+    thread = await thread_of(tickets, ticket)
+    async with opened(thread.live()) as feed:
+        # What the office wrote is not read yet: the own message has no place beside it.
+        office.answer(ticket.id, "From the office")
+        sent = await got(thread.send("Mine"))
+        assert sent.id in [message.id for message in thread.messages]
+        events = [await next_event(feed) for _ in range(2)]
+    assert [event.message.body for event in events if isinstance(event, MessageAdded)] == [
+        "From the office",
+        "Mine",
+    ]
+    assert [message.body for message in thread.messages] == ["From the office", "Mine"]
+    assert all(message.state == "confirmed" for message in thread.messages)
+
+
+@pytest.mark.faults
+async def test_a_message_on_its_way_when_the_client_closes_ends_quietly(
+    stack: LocalStack, people: People, proxy: TcpProxy
+) -> None:
+    async with AsyncCustomerTickets(proxy.url, stack.publishable_key) as tickets:
+        await tickets.sign_in(people.ana.email, people.ana.password)
+        thread = await tickets.thread(await create(tickets, people))
+        proxy.half_open()
+        await thread.send("Adieu", wait=False)
+        await asyncio.sleep(0.05)
+    assert thread.messages[-1].state == "failed"
+
+
+async def test_a_cancelled_message_is_shown_as_failed_and_arrives_once_when_retried(
+    stack: LocalStack, people: People
+) -> None:
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as tickets:
+        await tickets.sign_in(people.ana.email, people.ana.password)
+        thread = await tickets.thread(await create(tickets, people))
+        sending = asyncio.create_task(thread.send("Cancelled"))
+        await asyncio.sleep(0.002)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        (failed,) = thread.messages
+        assert failed.state == "failed"
+        await thread.retry(failed)
+        await thread.refresh()
+        assert [message.body for message in thread.messages] == ["Cancelled"]
+
+
+async def test_many_at_once_arrive_once_each(stack: LocalStack, people: People) -> None:
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as tickets:
+        await tickets.sign_in(people.ana.email, people.ana.password)
+        thread = await tickets.thread(await create(tickets, people))
+        same = uuid4()
+        await asyncio.gather(
+            *(thread.send(f"Message {n}") for n in range(20)),
+            *(thread.send("The same", id=same) for _ in range(5)),
+        )
+        bodies = [message.body for message in thread.messages]
+        assert sorted(bodies) == sorted([*(f"Message {n}" for n in range(20)), "The same"])
+        assert [message.seq for message in thread.messages] == list(range(2, 23))
