@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO
 
@@ -49,39 +50,60 @@ def key_of(attachment: Attachment) -> str:
     return f"{attachment.user_id}/{attachment.id}"
 
 
-async def send_file(connection: Connection, key: str, file: MeasuredFile, tell: Tell) -> bool:
-    """Put a measured file into the bucket; return whether it was not there before this call.
+@dataclass
+class Sending:
+    """What this program knows of a file that it is putting into the bucket.
+
+    Attributes:
+        key: the file's name there.
+        whole: all of it was handed to the network: the server may keep it, even if nobody waits.
+        there: the server has said that it keeps it.
+        ours: it was not there before.
+    """
+
+    key: str
+    whole: bool = False
+    there: bool = False
+    ours: bool = True
+
+
+async def send_file(
+    connection: Connection, sending: Sending, file: MeasuredFile, tell: Tell
+) -> None:
+    """Put a measured file into the bucket, noting in `sending` how far that is.
 
     Raises:
         FileChanged: it is not what it was when it was measured; then it is not in the bucket.
         InvalidInput: the server refuses its size or its type.
     """
-    path = f"{BUCKET}/{key}"
+    path = f"{BUCKET}/{sending.key}"
     headers = {"Content-Type": file.content_type, "Content-Length": str(file.size)}
     attempts = 0
 
     def content() -> AsyncIterator[bytes]:
         nonlocal attempts
         attempts += 1
-        return _pieces(file, tell)
+        return _pieces(file, sending, tell)
 
     try:
         await connection.upload(path, headers, content)
+        sending.there = True
     except InvalidInput as error:
+        sending.whole = False  # it was refused
         wrong = [FieldError(file.label, problem.message) for problem in error.fields]
         raise InvalidInput(
             wrong, code=error.code, status=error.status, request_id=error.request_id
         ) from None
     except Conflict:
-        # The key is made of the content: what is there is this file, or not whole.
+        # The key is made of the content: what is there is this file, or not whole. After a lost
+        # answer it was this call that put it there.
+        sending.there, sending.ours = True, attempts > 1
         if await _size_of(connection, path) != file.size:
             raise
         tell(file.size)
-        return attempts > 1  # else an answer was lost, and it was this call that put it there
-    return True
 
 
-async def _pieces(file: MeasuredFile, tell: Tell) -> AsyncIterator[bytes]:
+async def _pieces(file: MeasuredFile, sending: Sending, tell: Tell) -> AsyncIterator[bytes]:
     digest, sent = sha256(), 0
 
     def step() -> bytes:
@@ -90,6 +112,7 @@ async def _pieces(file: MeasuredFile, tell: Tell) -> AsyncIterator[bytes]:
         return piece
 
     tell(0)
+    sending.whole = file.size == 0
     while sent < file.size:
         piece = await in_thread(step)
         sent += len(piece)
@@ -98,6 +121,7 @@ async def _pieces(file: MeasuredFile, tell: Tell) -> AsyncIterator[bytes]:
             raise FileChanged(
                 f"{file.label} changed while it was sent.", hint="Attach it when it is complete."
             )
+        sending.whole = sent == file.size
         yield piece
         tell(sent)
 
@@ -192,14 +216,14 @@ async def _receive_some(
     raise failure
 
 
-async def remove(connection: Connection, keys: Iterable[str]) -> int:
-    """Remove the caller's own files that are attached to nothing; return how many there were."""
-    left, removed = list(keys), 0
+async def remove(connection: Connection, keys: Iterable[str]) -> set[str]:
+    """Remove the caller's own files that are attached to nothing; return the keys of these."""
+    left, removed = list(keys), set[str]()
     while left:
         some, left = left[:_AT_ONCE], left[_AT_ONCE:]
         answer = await connection.storage("DELETE", BUCKET, "remove", json={"prefixes": some})
         try:
-            removed += len(_REMOVED.validate_json(answer.content))
+            removed |= {one.name for one in _REMOVED.validate_json(answer.content)}
         except ValidationError:
             raise UnexpectedAnswer("The server's answer to removing files is none.") from None
     return removed

@@ -19,7 +19,7 @@ from ._file_names import is_taken
 from ._files import MOST_FILES, FileSource, MeasuredFile, Upload, measured
 from ._models import Attachment
 from ._progress import ProgressTo, Tell, telling
-from ._storage import remove, send_file
+from ._storage import Sending, remove, send_file
 
 Row = dict[str, Any]
 """An attachment as the functions of the database take it."""
@@ -31,6 +31,7 @@ _AT_ONCE = 3
 _KEPT_FOR = 300.0
 # Who cancels or fails waits no longer than this for what was sent to be taken back.
 _TAKE_BACK_PATIENCE = 5.0
+_LOOK_AGAIN = (0.0, 0.2, 0.5, 1.0)
 
 
 class _Limits(BaseModel):
@@ -57,7 +58,7 @@ async def uploaded(
     """
     listed = file_list(sources)
     rows: list[Row] = []
-    sent: set[str] = set()
+    sent: list[Sending] = []
     try:
         if listed:
             rows = await _send(connection, write_id, listed, progress, sent)
@@ -102,7 +103,7 @@ async def _send(
     write_id: UUID,
     sources: Sequence[AttachmentSource],
     progress: ProgressTo,
-    sent: set[str],
+    sent: list[Sending],
 ) -> list[Row]:
     new = {n: one for n, one in enumerate(sources) if not isinstance(one, Attachment)}
     with ExitStack() as opened, telling(progress, len(new)) as teller:
@@ -138,18 +139,16 @@ def _new_row(write_id: UUID, number: int, file: MeasuredFile) -> Row:
 
 
 async def _send_all(
-    connection: Connection, jobs: Sequence[tuple[Row, MeasuredFile, Tell]], sent: set[str]
+    connection: Connection, jobs: Sequence[tuple[Row, MeasuredFile, Tell]], sent: list[Sending]
 ) -> None:
     slots = asyncio.Semaphore(_AT_ONCE)
     folder = connection.session.user.id
 
     async def send(row: Row, file: MeasuredFile, tell: Tell) -> None:
-        key = f"{folder}/{row['id']}"
         async with slots:
             # Noted before: cancelled in the middle, it may be there all the same.
-            sent.add(key)
-            if not await send_file(connection, key, file, tell):
-                sent.discard(key)
+            sent.append(Sending(f"{folder}/{row['id']}"))
+            await send_file(connection, sent[-1], file, tell)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -183,10 +182,13 @@ def _check(files: Iterable[MeasuredFile], limits: _Limits) -> None:
         raise InvalidInput(wrong)
 
 
-async def _take_back(connection: Connection, keys: set[str]) -> None:
-    if keys:
-        with (
-            anyio.move_on_after(_TAKE_BACK_PATIENCE, shield=True),
-            suppress(CustomerTicketsError),
-        ):
-            await remove(connection, keys)
+async def _take_back(connection: Connection, sent: Sequence[Sending]) -> None:
+    left = [sending for sending in sent if sending.ours]
+    with anyio.move_on_after(_TAKE_BACK_PATIENCE, shield=True), suppress(CustomerTicketsError):
+        for pause in _LOOK_AGAIN:
+            if not left:
+                return
+            await asyncio.sleep(pause)
+            gone = await remove(connection, [sending.key for sending in left])
+            # One that went off whole may arrive after it was to be removed.
+            left = [one for one in left if one.whole and not one.there and one.key not in gone]

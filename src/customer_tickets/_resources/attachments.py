@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, BinaryIO, TypeVar, cast
@@ -193,8 +193,8 @@ class AsyncAttachments:
         while True:
             found = await self._connection.call("orphaned_uploads", arguments, _ORPHANS)
             gone = await remove(self._connection, [one.object_key for one in found.uploads])
-            removed += gone
-            if gone == 0:
+            removed += len(gone)
+            if not gone:
                 return removed
 
     def _address(self, signed: str, attachment: Attachment, download: bool) -> str:
@@ -221,18 +221,16 @@ def _target(to: object, attachment: Attachment, overwrite: bool) -> Path:
         target = Path(os.fsdecode(cast("str", to)))
     except TypeError:
         raise InvalidInput([FieldError("to", "must be a path")]) from None
-    with suppress(ValueError):  # a NUL in the path is found below
-        if target.is_dir():
-            target /= name_on_disk(attachment.file_name)
-    try:
-        if target.is_dir():
-            raise InvalidInput([FieldError("to", "is a folder")])
-        if not target.parent.is_dir():
-            raise InvalidInput([FieldError("to", "is in a folder that does not exist")])
-        if not overwrite and os.path.lexists(target):
-            raise _exists()
-    except ValueError:
-        raise InvalidInput([FieldError("to", "must be a path")]) from None
+    if "\0" in str(target):
+        raise InvalidInput([FieldError("to", "must be a path")])
+    if target.is_dir():
+        target /= name_on_disk(attachment.file_name)
+    if target.is_dir():
+        raise InvalidInput([FieldError("to", "is a folder")])
+    if not target.parent.is_dir():
+        raise InvalidInput([FieldError("to", "is in a folder that does not exist")])
+    if not overwrite and os.path.lexists(target):
+        raise _exists()
     return target
 
 
