@@ -11,6 +11,7 @@ BENCH = Path(__file__).parents[2] / "bench" / "realtime_hostile.py"
 
 @pytest.mark.slow
 @pytest.mark.faults
+@pytest.mark.timeout(180)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_many_hostile_joins_cross_nothing_and_cost_nothing() -> None:
     done = subprocess.run(
