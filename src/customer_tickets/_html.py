@@ -19,10 +19,13 @@ Kind = Literal["ticket", "page", "thread", "history"]
 _FAINT = "opacity:.75"
 _EDGE = "1px solid color-mix(in srgb, currentColor 30%, transparent)"
 _CELL = "text-align:left;vertical-align:top;white-space:normal;padding:.35em .7em;max-width:none"
+_WIDE = "display:inline-block;min-width:9em;overflow-wrap:anywhere"
 _SHEET = (
     "<style>.customer-tickets-text img{max-width:100%;height:auto}"
     ".customer-tickets-text pre{overflow-x:auto}"
     ".customer-tickets-text p{margin:.3em 0}"
+    ".customer-tickets-text table{margin:.3em 0;table-layout:auto}"
+    ".customer-tickets-text :is(td,th){text-align:left}"
     ".customer-tickets-text :is(h1,h2,h3,h4,h5,h6){font-size:1.1em;margin:.4em 0}</style>"
 )
 _STATUS = {"open": "○ open", "in-progress": "◐ in progress", "closed": "● closed"}
@@ -50,7 +53,7 @@ def tickets(items: Sequence[Ticket], note: str = "", now: datetime | None = None
     """Return a table of tickets, with a line below it."""
     rows = [
         (
-            ("<b>● unread</b> " if one.unread else "") + _text(one.subject),
+            _wide(("<b>● unread</b> " if one.unread else "") + _text(one.subject)),
             _status(one),
             _priority(one),
             _time(one.created_at, now),
@@ -239,14 +242,18 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> s
         return _faint(empty)
     head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in names)
     return (
-        '<table style="border-collapse:collapse;table-layout:auto;margin:0;min-width:34em">'
+        '<table style="border-collapse:collapse;table-layout:auto;margin:0">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
+def _wide(cell: str) -> str:
+    return f'<span style="{_WIDE}">{cell}</span>'
+
+
 def _history(rows: Sequence[HistoryRow], now: datetime | None) -> str:
     cells = [
-        (str(row.seq), _time(row.at, now), _person(row.who, row.role), _text(row.what))
+        (str(row.seq), _time(row.at, now), _person(row.who, row.role), _wide(_text(row.what)))
         for row in rows
     ]
     return _table(("#", "When", "Who", "What"), cells, "No events.")
@@ -289,6 +296,6 @@ def _markdown(html: str) -> str:
 
 def _file(one: Attachment) -> str:
     return (
-        f'<div style="overflow-wrap:anywhere">📎 <bdi>{_text(one.file_name)}</bdi> '
+        f'<div style="overflow-wrap:anywhere">Attached: <bdi>{_text(one.file_name)}</bdi> '
         f"{_faint_word(f'{size(one.size_bytes)} · {one.content_type}')}</div>"
     )
