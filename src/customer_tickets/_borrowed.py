@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from supabase_auth import AsyncGoTrueClient, SyncGoTrueClient
+from supabase_auth.types import AuthResponse
 from supabase_auth.types import Session as LentSession
 
 from ._auth import new_account, not_accepted, signed_in, translated
@@ -30,7 +31,7 @@ from ._keys import checked_key, checked_url
 from ._models import User
 from ._retry import retrying
 from ._session import Session
-from ._tokens import Tokens, checked_tokens
+from ._tokens import checked_tokens
 
 _log = logging.getLogger("customer_tickets")
 # supabase_auth refreshes this many seconds before the end.
@@ -53,6 +54,7 @@ class BorrowedSession:
         self._user: User | None = None
         self._last: LentSession | None = None
         self._asking: asyncio.Task[LentSession] | None = None
+        self._closed = False
 
     @property
     def user(self) -> User:
@@ -68,19 +70,21 @@ class BorrowedSession:
     async def sign_in(self, email: str, password: str) -> User:
         """Sign that client in."""
         credentials = {"email": email, "password": password}
-        return self._begin(signed_in(await self._ask("sign_in_with_password", credentials)))
+        return self._begin(await self._order("sign_in_with_password", credentials))
 
     async def sign_up(self, email: str, password: str, display_name: str | None) -> User:
         """Make an account and sign that client in to it."""
         data = {} if display_name is None else {"display_name": display_name}
         fields = {"email": email, "password": password, "options": {"data": data}}
-        return self._begin(new_account(await self._ask("sign_up", fields, signing_up=True)))
+        answer = await self._order("sign_up", fields, signing_up=True)
+        new_account(answer)
+        return self._begin(answer)
 
     async def take_over(self, access: str, refresh: str) -> User:
         """Let that client go on with a session that was begun elsewhere."""
         checked_tokens(access, refresh)
         try:
-            return self._begin(signed_in(await self._ask("set_session", access, refresh)))
+            return self._begin(await self._order("set_session", access, refresh))
         except (SignInRequired, SignInFailed) as error:
             refused = error
         raise not_accepted(refused)
@@ -88,10 +92,11 @@ class BorrowedSession:
     async def sign_out(self, *, everywhere: bool) -> None:
         """Sign that client out."""
         self._last = None
-        await self._ask("sign_out", {"scope": "global" if everywhere else "local"})
+        await self._order("sign_out", {"scope": "global" if everywhere else "local"})
 
     async def aclose(self) -> None:
         """Stop asking; that client is left as it is."""
+        self._closed = True
         if self._asking is not None and not self._asking.done():
             await asyncio.wait({self._asking}, timeout=_GRACE)
             self._asking.cancel()
@@ -116,9 +121,9 @@ class BorrowedSession:
         if await self.token() == rejected:
             await self._outcome(self._begin_asking(rejected))
 
-    def _begin(self, tokens: Tokens) -> User:
-        self._user = tokens.user
-        return tokens.user
+    def _begin(self, answer: AuthResponse) -> User:
+        self._user, self._last = signed_in(answer).user, answer.session
+        return self._user
 
     def _begin_asking(self, rejected: str | None = None) -> asyncio.Task[LentSession]:
         # A task of its own: a caller that is cancelled must not tear down a refresh under way.
@@ -150,10 +155,19 @@ class BorrowedSession:
     async def _outcome(self, asking: asyncio.Task[LentSession]) -> LentSession:
         await asyncio.wait({asking}, timeout=self._timeout)
         if not asking.done():
-            raise Offline("The server did not answer in time.", hint="Is the network up?")
+            raise _too_slow()
         if asking.cancelled():
             raise ClientClosed("This client was closed meanwhile.")
         return asking.result()
+
+    async def _order(self, method: str, *arguments: object, signing_up: bool = False) -> Any:
+        if self._closed:
+            raise ClientClosed("This client is closed.", hint="Make a new one.")
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._ask(method, *arguments, signing_up=signing_up)
+        except TimeoutError:
+            raise _too_slow() from None
 
     async def _ask(self, method: str, *arguments: object, signing_up: bool = False) -> Any:
         ask: Any = partial(getattr(self._auth, method), *arguments)
@@ -187,6 +201,10 @@ def lent(client: object, *, blocking: bool) -> tuple[str, str, Lender]:
         )
     url, key = getattr(client, "supabase_url", None), getattr(client, "supabase_key", None)
     return checked_url(str(url)), checked_key(key), auth
+
+
+def _too_slow() -> Offline:
+    return Offline("The server did not answer in time.", hint="Is the network up?")
 
 
 def _nobody() -> SignInRequired:
