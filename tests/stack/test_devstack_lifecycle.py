@@ -168,7 +168,9 @@ def test_a_reset_folder_keeps_its_keys_and_nothing_else(folder: Path) -> None:
         assert second.secret_key == first.secret_key
         with psycopg.connect(second.database_url) as connection:
             assert connection.execute("select count(*) from auth.users").fetchone() == (0,)
-        assert httpx.get(f"{second.url}/storage/v1/bucket", headers=headers).json() == []
+        left = httpx.get(f"{second.url}/storage/v1/bucket", headers=headers).json()
+        # Migrations make buckets too.
+        assert "b" not in [one["id"] for one in left]
 
 
 def other_layout(folder: Path) -> None:
