@@ -10,10 +10,12 @@ import httpx
 
 from customer_tickets import (
     AsyncCustomerTickets,
+    AsyncDraftEditor,
     AsyncTicketFeed,
     AsyncTicketPage,
     AsyncTicketThread,
     CustomerTickets,
+    DraftEditor,
     FeedStopped,
     Ticket,
     TicketEvent,
@@ -63,6 +65,19 @@ async def opened(feed: Feed) -> AsyncIterator[Feed]:
     else:
         with feed:
             yield feed
+
+
+@asynccontextmanager
+async def opened_editor(
+    editor: DraftEditor | AsyncDraftEditor,
+) -> AsyncIterator[DraftEditor | AsyncDraftEditor]:
+    """Open a draft's editor of either face."""
+    if isinstance(editor, AsyncDraftEditor):
+        async with editor:
+            yield editor
+    else:
+        with editor:
+            yield editor
 
 
 async def closed(client: Client) -> None:
