@@ -159,6 +159,16 @@ async def test_search_goes_with_filters_sorts_and_pages(tickets: Client, people:
     assert back.items == page.items
 
 
+async def test_search_is_sorted_by_what_is_not_shown(tickets: Client, people: People) -> None:
+    for priority in ("low", "high", "medium"):
+        await create(tickets, people, "Needle", priority=priority)
+    page = await page_of(tickets, search="needle", sort="-priority", size=2)
+    following = await got(page.next())
+    assert following is not None
+    found = [ticket.priority for ticket in (*page.items, *following.items)]
+    assert found == ["high", "medium", "low"]
+
+
 async def test_search_finds_nothing_of_others(
     tickets: Client, opener: Opener, people: People
 ) -> None:

@@ -234,7 +234,9 @@ def _source(connection: Connection, query: TicketQuery) -> _Request:
     if query.search:
         # In the body and not in the address: proxies and httpx write addresses into their logs.
         words: Any = {"words": query.search.split()}
-        return connection.rest.rpc("search_tickets", words, count=count).select(_COLUMNS)
+        # Of a function's rows, older versions of PostgREST order by selected columns only.
+        columns = f"{_COLUMNS},priority_rank"
+        return connection.rest.rpc("search_tickets", words, count=count).select(columns)
     return connection.rest.from_("tickets").select(_COLUMNS, count=count)
 
 
