@@ -464,6 +464,23 @@ class Attachments:
         """
         return self._portal.run(self._async.links, attachments, seconds, download=download)
 
+    def render(self, body: str, attachments: Iterable[Attachment], seconds: int = 3600) -> str:
+        """Return Markdown as safe HTML that shows the attachments it points at, for some seconds.
+
+        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
+        that is not there, or not yours to see, is left as its text. Makes one request, or none
+        when nothing is pointed at.
+
+        Args:
+            body: a message's `body`, or a ticket's `description`.
+            attachments: what it may point at, such as `message.attachments`.
+            seconds: how long the addresses work.
+
+        Raises:
+            InvalidInput: `seconds` is not a whole number from 1 on.
+        """
+        return self._portal.run(self._async.render, body, attachments, seconds)
+
     def clean_up(self, older_than: float = 3600.0) -> int:
         """Remove your own uploads that belong to nothing; return how many there were.
 

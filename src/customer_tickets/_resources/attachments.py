@@ -20,6 +20,7 @@ from .._errors import FieldError, InvalidInput, UnexpectedAnswer
 from .._file_names import name_on_disk
 from .._files import PIECE, in_thread
 from .._inputs import checked
+from .._markdown import render
 from .._models import Attachment, Frozen
 from .._progress import ProgressTo, telling
 from .._storage import BUCKET, key_of, receive, remove
@@ -175,6 +176,27 @@ class AsyncAttachments:
                 if attachment is not None and signed.url is not None:
                     found[attachment.id] = self._address(signed.url, attachment, download)
         return found
+
+    async def render(
+        self, body: str, attachments: Iterable[Attachment], seconds: int = 3600
+    ) -> str:
+        """Return Markdown as safe HTML that shows the attachments it points at, for some seconds.
+
+        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
+        that is not there, or not yours to see, is left as its text. Makes one request, or none
+        when nothing is pointed at.
+
+        Args:
+            body: a message's `body`, or a ticket's `description`.
+            attachments: what it may point at, such as `message.attachments`.
+            seconds: how long the addresses work.
+
+        Raises:
+            InvalidInput: `seconds` is not a whole number from 1 on.
+        """
+        lowered = body.lower()
+        wanted = [one for one in attachments if f"attachment:{one.id}" in lowered]
+        return render(body, await self.links(wanted, seconds))
 
     async def clean_up(self, older_than: float = 3600.0) -> int:
         """Remove your own uploads that belong to nothing; return how many there were.
