@@ -19,7 +19,7 @@ from ._errors import (
     FileChanged,
     FileDamaged,
     InvalidInput,
-    Unavailable,
+    Offline,
     UnexpectedAnswer,
 )
 from ._files import PIECE, MeasuredFile, in_thread
@@ -144,21 +144,22 @@ async def receive(
         FileDamaged: what came has another size or SHA-256 than what was attached.
         Offline: the connection breaks again and again.
     """
-    arriving = _Arriving(attachment, file)
+    arriving, path = _Arriving(attachment, file), f"{BUCKET}/{key_of(attachment)}"
     attempt = 0
     tell(0)
     while True:
         before = arriving.size
-        try:
-            await _receive_some(connection, attachment, arriving, tell)
+        answer = await connection.download(path, before)
+        failure = await _take(answer, arriving, tell)
+        if failure is None:
             break
-        except Unavailable as error:
-            attempt = 1 if arriving.size > before else attempt + 1
-            if not may_repeat(error, attempt=attempt, once=False):
-                raise
-            dice = random.random()  # noqa: S311 - jitter, not a secret
-            pause = wait_before(error, attempt=attempt, dice=dice)
-        await asyncio.sleep(pause)
+        attempt = 1 if arriving.size > before else attempt + 1
+        if not may_repeat(failure, attempt=attempt, once=False):
+            raise failure
+        dice = random.random()  # noqa: S311 - jitter, not a secret
+        await asyncio.sleep(wait_before(failure, attempt=attempt, dice=dice))
+        if arriving.size == attachment.size_bytes:
+            break  # it was cut after the last byte
     arriving.check()
 
 
@@ -194,12 +195,8 @@ class _Arriving:
             )
 
 
-async def _receive_some(
-    connection: Connection, attachment: Attachment, arriving: _Arriving, tell: Tell
-) -> None:
-    if 0 < arriving.size == attachment.size_bytes:
-        return
-    answer = await connection.download(f"{BUCKET}/{key_of(attachment)}", arriving.size)
+async def _take(answer: httpx.Response, arriving: _Arriving, tell: Tell) -> Offline | None:
+    """Take what comes; return how the connection broke, if it did."""
     try:
         if answer.status_code != _PARTIAL:
             arriving.begin_again()
@@ -207,13 +204,10 @@ async def _receive_some(
             await in_thread(arriving.take, piece)
             tell(arriving.size)
     except httpx.RequestError as error:
-        failure = from_network(error)
-    else:
-        return
+        return from_network(error)
     finally:
         await answer.aclose()
-    # Outside the handler: httpx's errors carry the request, and with it the token.
-    raise failure
+    return None
 
 
 async def remove(connection: Connection, keys: Iterable[str]) -> set[str]:
