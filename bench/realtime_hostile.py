@@ -10,6 +10,10 @@ whether the client got every message once and in order, and how late; memory (PS
 server, the gateway and Postgres at the beginning, at most and at the end. It exits with 1 when a
 policy was crossed, a message lost, a part died, or the realtime server or the gateway has grown by
 more than 10 MB. Linux only, for /proc.
+
+Found on 2 cores with a load of ten from others (November 2026), with `--joins 200000`: 993 joins a
+second; no policy crossed; the client got all of 1881 messages once and in order, after 4 ms (median),
+522 at most; the realtime server 42.4 MB at the beginning, 47.8 at most, 43.4 at the end.
 """
 
 import argparse
