@@ -5,27 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from customer_tickets.devstack import LocalStack
-from remote_project import RemoteProject, Stack
+from remote_project import Stack
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.py"
-
-
-@pytest.fixture(scope="module")
-def seeded(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    if request.config.getoption("--remote"):
-        project: RemoteProject = request.getfixturevalue("supabase_stack")
-        if not project.is_seeded():
-            pytest.skip("the project has no people of supabase/seed.sql to sign in as")
-        yield project
-        return
-    with LocalStack.start(seed=True) as running:
-        yield running
 
 
 def start(stack: Stack, pause: str) -> "subprocess.Popen[str]":
@@ -105,3 +92,30 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(seeded: Stack) -> None:
     _, errors = running.communicate(timeout=20)
     assert time.monotonic() - began < 3
     assert (running.returncode, errors) == (130, "")
+
+
+def test_the_second_run_of_the_sessions_example_needs_no_password(
+    seeded: Stack, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    for password in ("secret123", "wrong"):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(QUICKSTART.with_name("sessions.py")), "session"],
+            env={
+                **os.environ,
+                "SUPABASE_URL": seeded.url,
+                "SUPABASE_PUBLISHABLE_KEY": seeded.publishable_key,
+                "TICKETS_PASSWORD": password,
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        said.append(done.stdout)
+        if password == "secret123":
+            assert (done.returncode, done.stderr) == (0, "")
+    assert said[0].startswith("signed in with the password\n")
+    assert said[0].endswith("signed out there too: True\n")
+    assert said[1].startswith("signed in by the session in the file\n")
