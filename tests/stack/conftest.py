@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from customer_tickets import AsyncCustomerTickets, CustomerTickets, SignInRequired
+from customer_tickets.devstack import LocalStack
 from faces import Client, Office, closed, got
 from fix_remote import Made
 from fix_stack import People, Person
-from remote_project import Stack
+from remote_project import RemoteProject, Stack
 
 Opener = Callable[..., Awaitable[Client]]
 
@@ -49,3 +50,16 @@ def office(stack: Stack, people: People) -> Iterator[Office]:
     tools = Office(stack, people.eva)
     yield tools
     tools.close()
+
+
+@pytest.fixture(scope="module")
+def seeded(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A project with the people and tickets of the seed, as the examples expect."""
+    if request.config.getoption("--remote"):
+        project: RemoteProject = request.getfixturevalue("supabase_stack")
+        if not project.is_seeded():
+            pytest.skip("the project has no people of supabase/seed.sql to sign in as")
+        yield project
+        return
+    with LocalStack.start(seed=True) as running:
+        yield running
