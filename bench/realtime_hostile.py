@@ -12,8 +12,8 @@ policy was crossed, a message lost, a part died, or the realtime server or the g
 more than 10 MB. Linux only, for /proc.
 
 Found on 2 cores with a load of ten from others (November 2026), with `--joins 200000`: 993 joins a
-second; no policy crossed; the client got all of 1881 messages once and in order, after 4 ms (median),
-522 at most; the realtime server 42.4 MB at the beginning, 47.8 at most, 43.4 at the end.
+second; no policy crossed; the client got all of 1881 messages once and in order, after 4 ms
+(median), 522 at most; the realtime server 42.4 MB at the beginning, 47.8 at most, 43.4 at the end.
 """
 
 import argparse
