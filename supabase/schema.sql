@@ -133,6 +133,8 @@ public.tickets.last_seq bigint not null default 1: authenticated SELECT
 public.tickets.last_staff_seq bigint not null default 0: authenticated SELECT
   -- The number of the newest event by somebody other than the customer: above one's last_read_seq it is unread.
 public.tickets.last_message_at timestamp with time zone: authenticated SELECT
+public.tickets.changed_in bigint not null default ((pg_current_xact_id())::text)::bigint: authenticated SELECT
+  -- The transaction of the newest event: who knows all transactions before n asks for changed_in >= n.
 public.tickets.created_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
 public.tickets.updated_at timestamp with time zone not null default clock_timestamp(): authenticated SELECT
   -- When the newest event happened. Internal notes do not move it.
@@ -550,7 +552,7 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
-CREATE OR REPLACE FUNCTION private.attachments_of_message(message_id uuid)
+CREATE OR REPLACE FUNCTION private.attachments_of_messages(message_ids uuid[])
  RETURNS jsonb
  LANGUAGE plpgsql
  STABLE
@@ -558,9 +560,13 @@ CREATE OR REPLACE FUNCTION private.attachments_of_message(message_id uuid)
 AS $function$
 begin
   return (
-    select coalesce(jsonb_agg(private.attachment_json(a) order by a.place), '[]')
-    from public.ticket_attachments a
-    where a.message_id = attachments_of_message.message_id
+    select coalesce(jsonb_object_agg(x.message_id, x.attachments), '{}')
+    from (
+      select a.message_id, jsonb_agg(private.attachment_json(a) order by a.place) as attachments
+      from public.ticket_attachments a
+      where a.message_id = any (message_ids)
+      group by a.message_id
+    ) x
   );
 end
 $function$
@@ -1149,7 +1155,7 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
-CREATE OR REPLACE FUNCTION private.message_json(message public.ticket_messages)
+CREATE OR REPLACE FUNCTION private.message_json(message public.ticket_messages, attachments jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  STABLE
@@ -1162,7 +1168,7 @@ begin
     'author_name', message.author_name, 'body', message.body,
     'message_type', message.message_type, 'reply_to', message.reply_to,
     'created_at', message.created_at,
-    'attachments', private.attachments_of_message(message.id)
+    'attachments', coalesce(attachments -> message.id::text, '[]')
   );
 end
 $function$
@@ -1177,6 +1183,8 @@ declare
   top constant bigint := coalesce(before_seq, 9223372036854775807);
   first bigint;
   more boolean;
+  page public.ticket_messages[];
+  attachments jsonb;
 begin
   select min(m.place) into first from (
     select x.place from public.ticket_messages x
@@ -1189,14 +1197,20 @@ begin
     where x.ticket_id = messages_before.ticket_id and x.message_type = 'public'
       and x.place < coalesce(first, top)
   );
-  return jsonb_build_object('more', more, 'messages', (
-    select coalesce(
-      jsonb_agg(private.message_json(m) order by m.place, m.seq nulls last, m.created_at, m.id), '[]'
-    )
+  page := array(
+    select m
     from public.ticket_messages m
     where m.ticket_id = messages_before.ticket_id
       and m.place >= case when more then coalesce(first, top) else 0 end
       and m.place < top
+    order by m.place, m.seq nulls last, m.created_at, m.id
+  );
+  attachments := private.attachments_of_messages(array(select m.id from unnest(page) as m));
+  return jsonb_build_object('more', more, 'messages', (
+    select coalesce(jsonb_agg(
+      private.message_json(m, attachments) order by m.place, m.seq nulls last, m.created_at, m.id
+    ), '[]')
+    from unnest(page) as m
   ));
 end
 $function$
@@ -1241,6 +1255,7 @@ begin
   if changes > 0 then
     new.last_seq := old.last_seq + changes;
     new.updated_at := clock_timestamp();
+    new.changed_in := pg_current_xact_id()::text::bigint;
     if (private.actor(new.user_id)).id is distinct from new.user_id then
       new.last_staff_seq := new.last_seq;
     end if;
@@ -1265,6 +1280,7 @@ begin
   end if;
   new.last_seq := 1;
   new.last_staff_seq := case when (private.actor(new.user_id, new.user_id)).id = new.user_id then 0 else 1 end;
+  new.changed_in := pg_current_xact_id()::text::bigint;
   new.created_at := clock_timestamp();
   new.updated_at := new.created_at;
   return new;
@@ -1496,6 +1512,7 @@ begin
     last_staff_seq =
       case when new.author_id = t.user_id then t.last_staff_seq else t.last_seq + 1 end,
     last_message_at = new.created_at,
+    changed_in = pg_current_xact_id()::text::bigint,
     updated_at = new.created_at
   where t.id = new.ticket_id
   returning t.last_seq into number;
@@ -1790,7 +1807,7 @@ begin
   select m.* into message from public.ticket_messages m where m.id = sent_json.message_id;
   select t.* into ticket from public.tickets t where t.id = message.ticket_id;
   return jsonb_build_object(
-    'message', private.message_json(message),
+    'message', private.message_json(message, private.attachments_of_messages(array[message.id])),
     'ticket', private.ticket_json(ticket),
     'can', private.can_json(ticket)
   );
@@ -2341,8 +2358,9 @@ begin
   end if;
   if (message.ticket_id, message.body, message.message_type, message.reply_to) is distinct from (
     send_message.ticket_id, send_message.body, send_message.message_type, send_message.reply_to
-  ) or private.attachments_key(private.attachments_of_message(message.id))
-    <> private.attachments_key(files)
+  ) or private.attachments_key(
+    coalesce(private.attachments_of_messages(array[message.id]) -> message.id::text, '[]')
+  ) <> private.attachments_key(files)
   then
     perform private.refuse_used_id('id');
   end if;
@@ -2399,6 +2417,55 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Makes the ticket or the message that a draft holds, under its id; the draft is gone after it.
+CREATE OR REPLACE FUNCTION public.ticket_changes(since bigint DEFAULT NULL::bigint, after_id uuid DEFAULT NULL::uuid, after_change bigint DEFAULT NULL::bigint, max_tickets integer DEFAULT 100)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := private.require_user();
+  most constant integer := least(greatest(coalesce(max_tickets, 100), 1), 500);
+  now_at constant pg_snapshot := pg_current_snapshot();
+  horizon constant bigint := pg_snapshot_xmin(now_at)::text::bigint;
+  -- What was written in another cluster, before a restore, has numbers that mean nothing here.
+  ceiling constant bigint := pg_snapshot_xmax(now_at)::text::bigint;
+  changed jsonb;
+begin
+  if ticket_changes.since is null then
+    return jsonb_build_object('horizon', horizon, 'tickets', jsonb_build_array(), 'more', false,
+      'ahead', false);
+  end if;
+  select coalesce(jsonb_agg(
+      jsonb_build_object('changed_in', c.changed_in, 'ticket', private.ticket_json(c.ticket))
+      order by c.changed_in, c.id
+    ), '[]')
+  into changed
+  from (
+    select t as ticket, t.changed_in, t.id
+    from public.tickets t
+    where t.user_id = me
+      and t.changed_in >= ticket_changes.since
+      and t.changed_in < ceiling
+      and (
+        ticket_changes.after_id is null
+        or (t.changed_in, t.id) > (ticket_changes.after_change, ticket_changes.after_id)
+      )
+    order by t.changed_in, t.id
+    limit most + 1
+  ) as c;
+  return jsonb_build_object(
+    'horizon', horizon,
+    'tickets', case
+      when jsonb_array_length(changed) > most then changed - most else changed
+    end,
+    'more', jsonb_array_length(changed) > most,
+    'ahead', ticket_changes.since > ceiling
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Your own tickets that changed since a horizon, and the horizon to ask from next time.
 CREATE OR REPLACE FUNCTION public.ticket_counts()
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2431,7 +2498,19 @@ CREATE OR REPLACE FUNCTION public.ticket_events_after(ticket_id uuid, after_seq 
 AS $function$
 declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
+  page public.ticket_events[];
+  attachments jsonb;
 begin
+  page := array(
+    select e
+    from public.ticket_events e
+    where e.ticket_id = ticket_events_after.ticket_id and e.seq > coalesce(after_seq, 0)
+    order by e.seq
+    limit least(greatest(max_events, 0), 1000)
+  );
+  attachments := private.attachments_of_messages(array(
+    select (e.data ->> 'message_id')::uuid from unnest(page) as e where e.data ? 'attachments'
+  ));
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
     'can', private.can_json(ticket),
@@ -2441,7 +2520,7 @@ begin
           private.event_json(
             e,
             case e.kind when 'message' then (
-              select private.message_json(m) from public.ticket_messages m
+              select private.message_json(m, attachments) from public.ticket_messages m
               where m.id = (e.data ->> 'message_id')::uuid
             ) end
           )
@@ -2449,12 +2528,7 @@ begin
         ),
         '[]'
       )
-      from (
-        select x.* from public.ticket_events x
-        where x.ticket_id = ticket_events_after.ticket_id and x.seq > coalesce(after_seq, 0)
-        order by x.seq
-        limit least(greatest(max_events, 0), 1000)
-      ) e
+      from unnest(page) as e
     )
   );
 end
@@ -2474,6 +2548,28 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- The last events below a number, oldest first.
+CREATE OR REPLACE FUNCTION public.ticket_heads(ticket_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.require_user();
+  if cardinality(ticket_heads.ticket_ids) > 1000 then
+    perform private.refuse_invalid(
+      private.problem('ticket_ids', 'There are more than 1000 ids.')
+    );
+  end if;
+  return (
+    select coalesce(jsonb_object_agg(t.id, t.last_seq), '{}')
+    from public.tickets t
+    where t.id = any (ticket_heads.ticket_ids)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The number of the last event of each of these tickets; what you do not see is left out.
 CREATE OR REPLACE FUNCTION public.ticket_messages_before(ticket_id uuid, before_seq bigint, max_messages integer DEFAULT 50)
  RETURNS jsonb
  LANGUAGE plpgsql

@@ -21,6 +21,7 @@ create table public.tickets (
   last_seq bigint not null default 1,
   last_staff_seq bigint not null default 0,
   last_message_at timestamptz,
+  changed_in bigint not null default pg_current_xact_id()::text::bigint,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   constraint tickets_closed_has_time check ((status = 'closed') = (closed_at is not null)),
@@ -41,6 +42,8 @@ comment on column public.tickets.priority_rank is 'low 1, medium 2, high 3: to s
 comment on column public.tickets.last_seq is 'The number of the newest event; events are 1 to last_seq without a gap.';
 comment on column public.tickets.last_staff_seq is
   'The number of the newest event by somebody other than the customer: above one''s last_read_seq it is unread.';
+comment on column public.tickets.changed_in is
+  'The transaction of the newest event: who knows all transactions before n asks for changed_in >= n.';
 comment on column public.tickets.updated_at is 'When the newest event happened. Internal notes do not move it.';
 
 alter table public.tickets enable row level security;
@@ -68,7 +71,7 @@ create policy "Who sees a ticket edits it until it is closed"
 grant select (
   id, user_id, subject, description, status, priority, priority_rank, handling_org_id, assigned_team,
   assigned_employee, follow_up_of, closed_at, close_reason, last_seq, last_staff_seq,
-  last_message_at, created_at, updated_at
+  last_message_at, changed_in, created_at, updated_at
 ) on public.tickets to authenticated;
 grant insert (id, subject, description, priority, handling_org_id) on public.tickets to authenticated;
 grant update (subject, description, priority) on public.tickets to authenticated;

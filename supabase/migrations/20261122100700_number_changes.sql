@@ -65,6 +65,7 @@ begin
   end if;
   new.last_seq := 1;
   new.last_staff_seq := case when (private.actor(new.user_id, new.user_id)).id = new.user_id then 0 else 1 end;
+  new.changed_in := pg_current_xact_id()::text::bigint;
   new.created_at := clock_timestamp();
   new.updated_at := new.created_at;
   return new;
@@ -183,6 +184,7 @@ begin
   if changes > 0 then
     new.last_seq := old.last_seq + changes;
     new.updated_at := clock_timestamp();
+    new.changed_in := pg_current_xact_id()::text::bigint;
     if (private.actor(new.user_id)).id is distinct from new.user_id then
       new.last_staff_seq := new.last_seq;
     end if;
@@ -254,6 +256,7 @@ begin
     last_staff_seq =
       case when new.author_id = t.user_id then t.last_staff_seq else t.last_seq + 1 end,
     last_message_at = new.created_at,
+    changed_in = pg_current_xact_id()::text::bigint,
     updated_at = new.created_at
   where t.id = new.ticket_id
   returning t.last_seq into number;

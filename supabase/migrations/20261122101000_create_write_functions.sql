@@ -128,8 +128,9 @@ begin
   end if;
   if (message.ticket_id, message.body, message.message_type, message.reply_to) is distinct from (
     send_message.ticket_id, send_message.body, send_message.message_type, send_message.reply_to
-  ) or private.attachments_key(private.attachments_of_message(message.id))
-    <> private.attachments_key(files)
+  ) or private.attachments_key(
+    coalesce(private.attachments_of_messages(array[message.id]) -> message.id::text, '[]')
+  ) <> private.attachments_key(files)
   then
     perform private.refuse_used_id('id');
   end if;

@@ -27,6 +27,8 @@ declare
   top constant bigint := coalesce(before_seq, 9223372036854775807);
   first bigint;
   more boolean;
+  page public.ticket_messages[];
+  attachments jsonb;
 begin
   select min(m.place) into first from (
     select x.place from public.ticket_messages x
@@ -39,14 +41,20 @@ begin
     where x.ticket_id = messages_before.ticket_id and x.message_type = 'public'
       and x.place < coalesce(first, top)
   );
-  return jsonb_build_object('more', more, 'messages', (
-    select coalesce(
-      jsonb_agg(private.message_json(m) order by m.place, m.seq nulls last, m.created_at, m.id), '[]'
-    )
+  page := array(
+    select m
     from public.ticket_messages m
     where m.ticket_id = messages_before.ticket_id
       and m.place >= case when more then coalesce(first, top) else 0 end
       and m.place < top
+    order by m.place, m.seq nulls last, m.created_at, m.id
+  );
+  attachments := private.attachments_of_messages(array(select m.id from unnest(page) as m));
+  return jsonb_build_object('more', more, 'messages', (
+    select coalesce(jsonb_agg(
+      private.message_json(m, attachments) order by m.place, m.seq nulls last, m.created_at, m.id
+    ), '[]')
+    from unnest(page) as m
   ));
 end
 $$;
@@ -111,7 +119,19 @@ language plpgsql stable set search_path = ''
 as $$
 declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
+  page public.ticket_events[];
+  attachments jsonb;
 begin
+  page := array(
+    select e
+    from public.ticket_events e
+    where e.ticket_id = ticket_events_after.ticket_id and e.seq > coalesce(after_seq, 0)
+    order by e.seq
+    limit least(greatest(max_events, 0), 1000)
+  );
+  attachments := private.attachments_of_messages(array(
+    select (e.data ->> 'message_id')::uuid from unnest(page) as e where e.data ? 'attachments'
+  ));
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
     'can', private.can_json(ticket),
@@ -121,7 +141,7 @@ begin
           private.event_json(
             e,
             case e.kind when 'message' then (
-              select private.message_json(m) from public.ticket_messages m
+              select private.message_json(m, attachments) from public.ticket_messages m
               where m.id = (e.data ->> 'message_id')::uuid
             ) end
           )
@@ -129,12 +149,7 @@ begin
         ),
         '[]'
       )
-      from (
-        select x.* from public.ticket_events x
-        where x.ticket_id = ticket_events_after.ticket_id and x.seq > coalesce(after_seq, 0)
-        order by x.seq
-        limit least(greatest(max_events, 0), 1000)
-      ) e
+      from unnest(page) as e
     )
   );
 end

@@ -163,6 +163,55 @@ def test_events_and_messages_of_a_ticket_are_found_by_index(crowded_world: World
             assert not [node for node in found if node["Node Type"] == "Seq Scan"]
 
 
+BY_INDEX = {
+    "select * from public.ticket_attachments where ticket_id = %s and message_id is null": (
+        "ticket_attachments_ticket_id_idx"
+    ),
+    "select * from public.ticket_attachments where message_id = %s": (
+        "ticket_attachments_message_id_idx"
+    ),
+    "select * from public.ticket_attachments where draft_id = %s order by place": (
+        "ticket_attachments_draft_id_idx"
+    ),
+    "select * from public.ticket_drafts where user_id = %s order by updated_at desc limit 20": (
+        "ticket_drafts_user_id_idx"
+    ),
+    "select * from public.ticket_drafts where ticket_id = %s and user_id = auth.uid()"
+    " order by updated_at desc limit 1": "ticket_drafts_ticket_id_idx",
+    "select * from public.ticket_feedback where ticket_id = %s": "ticket_feedback_pkey",
+    "select * from storage.objects where bucket_id = 'ticket-attachments'"
+    " and name = auth.uid() || '/' || %s::uuid": "bucketid_objname",
+}
+
+
+@pytest.mark.parametrize("query", BY_INDEX)
+def test_drafts_files_and_ratings_are_found_by_index(crowded_world: World, query: str) -> None:
+    with crowded_world.acting(crowded_world.ana, keep=False) as ana:
+        ana.connection.execute("set local enable_seqscan = off")
+        found, _ = explain(ana, query, crowded_world.ana)
+    assert BY_INDEX[query] in {node.get("Index Name") for node in found}
+    assert not [
+        node
+        for node in found
+        # With so few organizations' people, a set of staff is read as it lies.
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] != "profiles"
+    ]
+
+
+def test_a_file_of_others_is_found_by_its_key(crowded_world: World) -> None:
+    with crowded_world.acting(crowded_world.eva, keep=False) as eva:
+        eva.connection.execute("set local enable_seqscan = off")
+        found, _ = explain(
+            eva,
+            "select * from storage.objects where bucket_id = 'ticket-attachments' and name = %s",
+            f"{crowded_world.ana}/{crowded_world.ticket}",
+        )
+    names = {node.get("Index Name") for node in found}
+    assert names & {"bucketid_objname", "name_prefix_search"}
+    assert "ticket_attachments_object_key_key" in names
+    assert not [node for node in found if node["Node Type"] == "Seq Scan"]
+
+
 def test_assigned_tickets_are_found_by_index(crowded_world: World) -> None:
     with crowded_world.as_kind("employee") as eva:
         found, _ = explain(
