@@ -1,7 +1,10 @@
 """How the public API is used, for type checkers: checked by mypy and pyright, never run."""
 
+from pathlib import Path
 from typing import assert_type
 from uuid import UUID
+
+from supabase import AsyncClient, Client
 
 from customer_tickets import (
     AsyncCustomerTickets,
@@ -12,6 +15,7 @@ from customer_tickets import (
     CustomerTickets,
     FeedState,
     FeedStopped,
+    FileStore,
     Message,
     MessageAdded,
     Organization,
@@ -72,3 +76,23 @@ def mistakes(tickets: CustomerTickets, organization: Organization) -> None:
     tickets.create(organization=organization, subject="x", priority="urgent")  # type: ignore[arg-type] # must be an error
     tickets.page(status="resolved")  # type: ignore[arg-type] # must be an error
     tickets.create(subject="x")  # type: ignore[call-arg] # must be an error
+
+
+class Row:
+    def load(self) -> str | None: ...
+    def save(self, text: str) -> None: ...
+    def clear(self) -> None: ...
+
+
+def sessions(client: Client, other: AsyncClient, path: Path) -> None:
+    CustomerTickets.from_env(store=Row())
+    tickets = CustomerTickets("https://abc.supabase.co", "sb_publishable_x", store=FileStore(path))
+    assert_type(tickets.set_session("a", "b"), User)
+    assert_type(CustomerTickets.from_supabase(client), CustomerTickets)
+    CustomerTickets.from_supabase(other)  # type: ignore[arg-type] # must be an error
+    CustomerTickets.from_env(store=path)  # type: ignore[arg-type] # must be an error
+
+
+async def waiting_sessions(client: Client, other: AsyncClient) -> None:
+    assert_type(await AsyncCustomerTickets.from_supabase(client), AsyncCustomerTickets)
+    assert_type(await AsyncCustomerTickets.from_supabase(other), AsyncCustomerTickets)

@@ -101,7 +101,7 @@ def reason(kind: type[BaseException]) -> str | None:
 def translated(kind: type[BaseException]) -> CustomerTicketsError | None:
     """Return what an error of this class becomes, None when nothing translates it."""
     error = kind.__new__(kind)
-    Exception.__init__(error, "private@example.com")
+    error.args = ("private@example.com",)
     if isinstance(error, httpx.RequestError):
         return from_network(error)
     if isinstance(error, auth.AuthError):

@@ -60,3 +60,18 @@ def test_the_environment_names_what_it_lacks(monkeypatch: pytest.MonkeyPatch) ->
         CustomerTickets.from_env()
     named = [wrong.field for wrong in caught.value.fields]
     assert named == ["SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY"]
+
+
+@pytest.mark.parametrize("timeout", ["x", None, 0, -1, float("nan"), float("inf"), True, b"1"])
+def test_what_is_no_time_is_refused(timeout: object) -> None:
+    for face in (AsyncCustomerTickets, CustomerTickets):
+        with pytest.raises(InvalidInput, match="timeout: must be a number of seconds above 0"):
+            face("https://abc.supabase.co", "sb_publishable_abc", timeout=timeout)  # type: ignore[arg-type] # the point
+
+
+@pytest.mark.parametrize("wrong", [5, b"x", object()])
+def test_what_is_no_text_is_refused(wrong: object) -> None:
+    with pytest.raises(InvalidInput, match="url"):
+        AsyncCustomerTickets(wrong, "sb_publishable_abc")  # type: ignore[arg-type] # the point
+    with pytest.raises(InvalidInput, match="key"):
+        AsyncCustomerTickets("https://abc.supabase.co", wrong)  # type: ignore[arg-type] # the point
