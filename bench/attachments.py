@@ -1,8 +1,8 @@
 """A big file up and down: this library side by side with storage3, the package that Supabase has.
 
-Run with `python bench/attachments.py --mebibytes 200 --turns 3`. Each measurement is a process of its
-own: seconds, and by how many megabytes its memory grew at most (Linux only: read from /proc). The
-library also reads the file a second time for its SHA-256, and checks it on the way back.
+Run with `python bench/attachments.py --mebibytes 200 --turns 3`. Each measurement is a process of
+its own: seconds, and by how many megabytes its memory grew at most (Linux only: read from /proc).
+The library also reads the file a second time for its SHA-256, and checks it on the way back.
 """
 
 import argparse

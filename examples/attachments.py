@@ -7,7 +7,6 @@ person (ana of the seed by default). Arguments are files; without any, two are m
 import os
 import sys
 import tempfile
-from pathlib import Path
 
 from customer_tickets import CustomerTickets, InvalidInput, Unavailable, Upload
 
