@@ -17,8 +17,9 @@ class TcpProxy:
 
     Faults, each from the moment it is asked for: `cut` (now, with RST), `refuse` (new connections),
     `swallow_next_answer` (the request goes through, the answer does not, then RST), `half_open`
-    (bytes vanish both ways, connections stay), `latency` (seconds added each way). `heal` ends
-    them all.
+    (bytes vanish both ways, connections stay), `strand` (the same, but new connections work),
+    `slam` (websockets are closed as soon as they are open; `upgrades` counts them), `latency`
+    (seconds added each way). `heal` ends them all.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -34,6 +35,8 @@ class TcpProxy:
         self.refuses = False
         self.swallows = False
         self.swallowed = threading.Event()
+        self.slams = False
+        self.upgrades = 0
 
     @property
     def url(self) -> str:
@@ -76,10 +79,20 @@ class TcpProxy:
         """Let bytes vanish in both directions while the connections seem to stay."""
         self.is_half_open = True
 
+    def strand(self) -> None:
+        """Let bytes vanish on the connections that there are, which seem to stay."""
+        self._run(self._strand())
+
+    def slam(self) -> None:
+        """Close all websockets, and each new one as soon as it is open."""
+        self.slams = True
+        self.cut()
+
     def heal(self) -> None:
         """End every fault; connections that lost bytes are broken."""
         self.latency = 0.0
-        self.swallows = False
+        self.swallows = self.slams = False
+        self._run(self._cut(stranded_only=True))
         if self.is_half_open:
             self.is_half_open = False
             self.cut()
@@ -107,8 +120,12 @@ class TcpProxy:
             await asyncio.wait(self._accepting, timeout=0.05)
         await asyncio.sleep(0)
 
-    async def _cut(self) -> None:
-        links = list(self._links)
+    async def _strand(self) -> None:
+        for link in self._links:
+            link.stranded = True
+
+    async def _cut(self, *, stranded_only: bool = False) -> None:
+        links = [link for link in self._links if link.stranded or not stranded_only]
         for link in links:
             link.reset()
         for link in links:
@@ -147,6 +164,8 @@ class _Link:
         self._proxy = proxy
         self._near, self._far = near, far
         self._doomed = False
+        self._websocket = False
+        self.stranded = False
         self.ended = asyncio.Event()
 
     def reset(self) -> None:
@@ -172,25 +191,30 @@ class _Link:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        passes: Callable[[], bool],
+        passes: Callable[[bytes], bool],
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_CHUNK):
                 if self._proxy.latency:
                     await asyncio.sleep(self._proxy.latency)
-                if self._proxy.is_half_open or not passes():
+                if self._proxy.is_half_open or self.stranded or not passes(data):
                     continue
                 writer.write(data)
                 await writer.drain()
+                if self._proxy.slams and self._websocket and reader is self._far[0]:
+                    return
 
-    def _sending(self) -> bool:
+    def _sending(self, data: bytes) -> bool:
+        if b"\r\nupgrade: websocket\r\n" in data.lower():
+            self._websocket = True
+            self._proxy.upgrades += 1
         if self._proxy.swallows:
             # The answer to this very request is the one that is lost.
             self._proxy.swallows = False
             self._doomed = True
         return True
 
-    def _answering(self) -> bool:
+    def _answering(self, _data: bytes) -> bool:
         if not self._doomed:
             return True
         self._proxy.swallowed.set()
