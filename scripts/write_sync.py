@@ -116,7 +116,8 @@ LIFE = """
         {from_supabase_doc}
         parts = Parts.borrowed(client, timeout=timeout, blocking=True)
         made = cls.__new__(cls)
-        made._start(AsyncCustomerTickets._of(parts))
+        # The two faces are one client.
+        made._start(AsyncCustomerTickets._of(parts))  # pyright: ignore[reportPrivateUsage]
         try:
             made._portal.run(parts.confirm)
         except BaseException:

@@ -115,7 +115,7 @@ class Claims:
 
 def checked_tokens(access: object, refresh: object) -> Claims:
     """Return what the access token says, or raise one InvalidInput for what cannot be a session."""
-    wrong = []
+    wrong: list[FieldError] = []
     claims = _claims(access) if isinstance(access, str) and _is_bare(access) else None
     if claims is None:
         wrong.append(FieldError("access_token", "must be the access token of a signed-in user"))
