@@ -96,13 +96,17 @@ select public.send_message('3e550000-0000-4000-8000-000000000005',
 select public.close_ticket('71c00000-0000-4000-8000-000000000004',
   'c105e000-0000-4000-8000-000000000001', 'voucher sent');
 
--- Ana thanks and closes; she may still reopen this one.
+-- Ana rates that, has begun to write another, thanks and closes; she may still reopen this one.
 select set_config('request.jwt.claims',
   '{"sub": "a0a00000-0000-4000-8000-000000000001", "role": "authenticated"}', false);
 select public.send_message('3e550000-0000-4000-8000-000000000006',
   '71c00000-0000-4000-8000-000000000003', 'Found it, thank you!');
 select public.close_ticket('71c00000-0000-4000-8000-000000000003',
   'c105e000-0000-4000-8000-000000000002', 'solved');
+select public.rate_ticket('71c00000-0000-4000-8000-000000000004', 2,
+  'c105e000-0000-4000-8000-000000000003', 'A voucher does not bring back the week.');
+select public.save_draft('d4af0000-0000-4000-8000-000000000001', 0, subject => 'A second voucher?',
+  handling_org_id => '910be000-0000-4000-8000-000000000002');
 
 -- Harry opens 2,000, and Eva answers every second one, takes every fourth and closes every fifth.
 select set_config('request.jwt.claims',
@@ -144,6 +148,10 @@ where t.id = a.ticket_id;
 update public.ticket_events e set created_at = e.created_at - a.age
 from seed_age a
 where e.ticket_id = a.ticket_id;
+update public.ticket_feedback f
+set created_at = f.created_at - a.age, updated_at = f.updated_at - a.age
+from seed_age a
+where f.ticket_id = a.ticket_id;
 update public.ticket_messages m set created_at = m.created_at - a.age
 from seed_age a
 where m.ticket_id = a.ticket_id;

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -187,6 +188,10 @@ def test_the_seed(migrated: Connection) -> None:
         " where e.ticket_id = t.id order by 1) <> array(select generate_series(1, t.last_seq))"
     ).fetchall()
     assert holes == [(0,)]
+    rated = migrated.execute("select rating, now() - created_at from public.ticket_feedback")
+    ((rating, age),) = rated.fetchall()
+    assert (rating, age > timedelta(days=39)) == (2, True)
+    assert migrated.execute("select count(*) from public.ticket_drafts").fetchall() == [(1,)]
     notes = migrated.execute(
         "select count(*) from public.ticket_messages where message_type = 'internal'"
     ).fetchall()
