@@ -165,7 +165,7 @@ class Message(Frozen):
 
     @property
     def html(self) -> str:
-        """The body as safe HTML; `tickets.attachments.render` shows attachments in it too."""
+        """The body as safe HTML; `TicketThread.render` shows its attachments in it too."""
         return _html(self.body)
 
     def _repr_html_(self) -> str:

@@ -13,14 +13,21 @@ from pydantic import Field
 from ._connection import Connection
 from ._errors import CustomerTicketsError, FieldError, InvalidInput
 from ._events import TicketEvent
-from ._inputs import Closing, NewMessage, Rating, Reopening, TicketChange, checked
-from ._live.feed import AsyncTicketFeed
+from ._inputs import (
+    Closing,
+    NewMessage,
+    Rating,
+    Reopening,
+    ThreadFeedOptions,
+    TicketChange,
+    checked,
+)
 from ._live.line import Line
+from ._live.ticket_feed import AsyncTicketFeed
 from ._models import (
     Attachment,
     Draft,
     Feedback,
-    Frozen,
     Message,
     Organization,
     Permissions,
@@ -30,6 +37,7 @@ from ._models import (
 from ._outbox import Outbox
 from ._progress import ProgressTo
 from ._resources import history, messages, threads
+from ._resources.attachments import AsyncAttachments
 from ._resources.messages import Written
 from ._rows import History, Messages
 from ._uploads import AttachmentSource, file_list, uploaded
@@ -44,12 +52,6 @@ _CATCH_UP_PATIENCE = 2.0
 def _check_size(size: int) -> None:
     if not 1 <= size <= 500:
         raise InvalidInput([FieldError("size", "must be 1 to 500")])
-
-
-class _FeedOptions(Frozen):
-    after: Annotated[int, Field(ge=0, strict=True)]
-    check_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    poll_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 async def open_thread(connection: Connection, line: Line, ticket_id: UUID) -> AsyncTicketThread:
@@ -288,6 +290,25 @@ class AsyncTicketThread:
         await self._take(written)
         return feedback
 
+    async def render(self, message: Message | None = None, seconds: int = 3600) -> str:
+        """Return a message, or the ticket's description, as safe HTML with its attachments.
+
+        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
+        that is not of this thread is left as its text. Makes one request, or none when nothing
+        is pointed at.
+
+        Args:
+            message: one of this thread; left out, the description.
+            seconds: how long the addresses in it work.
+
+        Raises:
+            InvalidInput: `seconds` is not a whole number from 1 on.
+        """
+        body = self.ticket.description if message is None else message.body
+        own = () if message is None else message.attachments
+        files = AsyncAttachments(self._connection)
+        return await files.render(body, (*own, *self.attachments), seconds)
+
     async def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
         seq = self._view.read_to
@@ -313,7 +334,9 @@ class AsyncTicketThread:
             InvalidInput: a negative number, or an interval that is not positive.
         """
         start = self._view.read_to if after is None else after
-        options = checked(_FeedOptions, after=start, check_every=check_every, poll_every=poll_every)
+        options = checked(
+            ThreadFeedOptions, after=start, check_every=check_every, poll_every=poll_every
+        )
         return AsyncTicketFeed(
             self.ticket.id,
             options.after,

@@ -86,11 +86,15 @@ async def test_a_text_shows_the_attachments_it_points_at(tickets: Client, people
     source = f"![the photo](attachment:{photo.id}) ![gone](attachment:{ticket.id})"
     await got(thread.edit(description=source))
     assert thread.ticket.html == "<p>the photo gone</p>\n"
-    shown = await got(tickets.attachments.render(thread.ticket.description, thread.attachments))
+    shown = await got(thread.render())
     found = re.search(r'<p><img src="([^"]+)" alt="the photo"[^>]*> gone</p>', shown)
     assert found is not None
     assert fetched(unescape(found[1])) == PNG
-    assert await got(tickets.attachments.render("plain", thread.attachments)) == "<p>plain</p>\n"
+    message = await got(thread.send(f"As said: ![it](attachment:{photo.id})", attachments=[b"x"]))
+    assert message.html == "<p>As said: it</p>\n"
+    assert 'alt="it"' in await got(thread.render(message))
+    plain = await got(tickets.attachments.render("plain", thread.attachments))
+    assert plain == "<p>plain</p>\n"
 
 
 def fetched(address: str) -> bytes:
