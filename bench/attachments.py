@@ -3,6 +3,9 @@
 Run with `python bench/attachments.py --mebibytes 200 --turns 3`. Each measurement is a process of
 its own: seconds, and by how many megabytes its memory grew at most (Linux only: read from /proc).
 The library also reads the file a second time for its SHA-256, and checks it on the way back.
+
+Found, on two busy cores (load 9): 200 MiB up in 2.0 s with 6 MB more memory (storage3: 2.1 s, 0 MB),
+down in 2.8 s with 2 MB (storage3, which knows no streamed download: 3.5 s, 400 MB).
 """
 
 import argparse
@@ -22,6 +25,8 @@ from customer_tickets import CustomerTickets
 from customer_tickets.devstack import LocalStack
 
 BUCKET = "ticket-attachments"
+# The bucket takes no type with a parameter, which storage3 has by default.
+TYPE = "application/octet-stream"
 LIMIT = 40.0
 
 
@@ -98,13 +103,13 @@ def storage3(path: Path) -> None:
     files = client.storage.from_(BUCKET)
     folder = answer.user.id
     small, big = f"{folder}/{uuid.uuid4()}", f"{folder}/{uuid.uuid4()}"
-    files.upload(small, b"x")
+    files.upload(small, b"x", {"content-type": TYPE})
     files.download(small)
 
     def receive() -> None:
         (path.parent / uuid.uuid4().hex).write_bytes(files.download(big))
 
-    print(*measured(lambda: files.upload(big, path)), *measured(receive))
+    print(*measured(lambda: files.upload(big, path, {"content-type": TYPE})), *measured(receive))
     files.remove([small, big])
     client.auth.close()
 
