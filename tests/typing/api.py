@@ -1,9 +1,10 @@
 """How the public API is used, for type checkers: checked by mypy and pyright, never run."""
 
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 from uuid import UUID
 
+import pandas
 from supabase import AsyncClient, Client
 
 from customer_tickets import (
@@ -16,8 +17,10 @@ from customer_tickets import (
     FeedState,
     FeedStopped,
     FileStore,
+    History,
     Message,
     MessageAdded,
+    Messages,
     Organization,
     Ticket,
     TicketClosed,
@@ -42,6 +45,12 @@ def blocking(organization: Organization) -> None:
         thread = tickets.thread(ticket)
         assert_type(thread, TicketThread)
         assert_type(thread.send("x"), Message)
+        assert_type(thread.messages[0].text, str)
+        assert_type(thread.messages[-5:], Messages)
+        assert_type(thread.history, History)
+        assert_type(thread.history.to_pandas(), pandas.DataFrame)
+        assert_type(thread.render(), str)
+        assert_type(page.to_dicts(), list[dict[str, Any]])
         with thread.live(after=17) as events:
             assert_type(events, TicketFeed)
             assert_type(events.state, FeedState)
