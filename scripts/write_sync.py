@@ -41,6 +41,7 @@ from ._draft_content import UNSET, Submitted, Unset
 from ._draft_editor import AsyncDraftEditor, EditorState
 from ._errors import CustomerTicketsError
 from ._events import TicketEvent
+from ._export import ExportReport
 from ._models import (
     Attachment, Counts, Draft, Feedback, Message, Organization, Permissions, Priority, SortKey,
     Status, Ticket, User,

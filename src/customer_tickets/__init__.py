@@ -9,6 +9,8 @@ from ._errors import (
     Conflict,
     CustomerTicketsError,
     DraftConflict,
+    ExportDamaged,
+    ExportFailed,
     FieldError,
     FileChanged,
     FileDamaged,
@@ -42,6 +44,8 @@ from ._events import (
     TicketRated,
     TicketReopened,
 )
+from ._export import ExportReport
+from ._export_zip import verify_export
 from ._files import FileSource, Upload
 from ._live.feed import AsyncTicketFeed, FeedState
 from ._models import (
@@ -106,6 +110,9 @@ __all__ = [
     "DraftEditor",
     "Drafts",
     "EditorState",
+    "ExportDamaged",
+    "ExportFailed",
+    "ExportReport",
     "FeedState",
     "FeedStopped",
     "Feedback",
@@ -163,4 +170,5 @@ __all__ = [
     "Unset",
     "Upload",
     "User",
+    "verify_export",
 ]

@@ -12,11 +12,12 @@ from uuid import UUID, uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from ._errors import FieldError, InvalidInput
+from ._export import ExportReport, export
 from ._inputs import Credentials, NewAccount, NewTicket, checked, id_of
 from ._keys import from_environment
 from ._models import Counts, Organization, Priority, SortKey, Status, Ticket, User
-from ._progress import ProgressTo
 from ._parts import Parts
+from ._progress import ProgressTo
 from ._resources import tickets
 from ._resources.attachments import AsyncAttachments
 from ._resources.drafts import AsyncDrafts
@@ -331,11 +332,38 @@ class AsyncCustomerTickets:
         Raises:
             NotFound: it does not exist, or it is not yours.
         """
-        try:
-            ticket_id = _UUID.validate_python(id_of(ticket))
-        except ValidationError:
-            raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None
-        return await open_thread(self._connection, self._line, ticket_id)
+        return await open_thread(self._connection, self._line, _ticket_id(ticket))
+
+    async def export(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        ticket: Ticket | UUID | str | None = None,
+        attachments: bool = True,
+        progress: ProgressTo = None,
+    ) -> ExportReport:
+        """Write all your tickets, or one, to a folder or a zip file, and return what is there.
+
+        Each ticket gets a folder with `ticket.json`, `ticket.md` and its attachments; the
+        `manifest.json` has the size and SHA-256 of every file, which `verify_export` checks.
+        Files appear whole or not at all. What is in the folder already, unchanged and undamaged,
+        is not fetched again: repeat a call that was interrupted, or to bring a folder up to date.
+
+        Args:
+            to: a folder, made if it is missing, or a path that ends with .zip, where nothing is.
+            ticket: only this one; one that you handle, too. Left out, all of your own.
+            attachments: also save the attachments.
+            progress: a function that gets a Progress that counts tickets, or True for a bar.
+
+        Raises:
+            InvalidInput: `to` holds something else; nothing was changed.
+            NotFound: the ticket does not exist, or it is not yours.
+            ExportFailed: the disk is full, or you may not write there; what was complete is kept.
+        """
+        wanted = None if ticket is None else _ticket_id(ticket)
+        return await export(
+            self._connection, to, wanted, attachments=attachments, progress=progress
+        )
 
     async def _forget_user(self) -> None:
         # After the change, so that nothing of the last user's begins anew meanwhile. The server
@@ -343,3 +371,10 @@ class AsyncCustomerTickets:
         await self._line.hang_up()
         self._organizations.forget()
         self._connection.cache.clear()
+
+
+def _ticket_id(ticket: Ticket | UUID | str) -> UUID:
+    try:
+        return _UUID.validate_python(id_of(ticket))
+    except ValidationError:
+        raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None

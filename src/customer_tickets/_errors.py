@@ -20,6 +20,8 @@ CustomerTicketsError
  ├─ StoreFailed               the session could not be read from its store, or kept there
  ├─ FileChanged               a file changed while it was sent, so nothing was written
  ├─ FileDamaged               what was received is not the file that was attached
+ ├─ ExportFailed              the disk is full, or refuses to be written to
+ ├─ ExportDamaged             an export is not what its manifest says; `files` names what is wrong
  ├─ UnexpectedAnswer          the server answered something this library does not understand
  └─ ClientClosed              the client was closed, or belongs to another process
 
@@ -200,6 +202,21 @@ class FileChanged(CustomerTicketsError):
 
 class FileDamaged(CustomerTicketsError):
     """What was received has not the size or the SHA-256 of what was attached; nothing was kept."""
+
+
+class ExportFailed(CustomerTicketsError):
+    """An export could not be written; what was complete is kept, and another call goes on there."""
+
+
+class ExportDamaged(CustomerTicketsError):
+    """An export is not what its manifest says; `files` has the paths of what is missing or changed.
+
+    It is empty when the export is whole as far as it goes, but was never finished.
+    """
+
+    def __init__(self, message: str, files: Sequence[str] = (), *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.files = tuple(files)
 
 
 class UnexpectedAnswer(CustomerTicketsError):

@@ -57,7 +57,7 @@ class Teller:
 
 
 @contextmanager
-def telling(progress: ProgressTo, count: int) -> Generator[Teller]:
+def telling(progress: ProgressTo, count: int, *, unit: str = "bytes") -> Generator[Teller]:
     """Tell a function, show a bar while the block lasts, or do nothing.
 
     Raises:
@@ -66,14 +66,14 @@ def telling(progress: ProgressTo, count: int) -> Generator[Teller]:
     if callable(progress):
         yield Teller(progress, count)
     elif progress:
-        with _bar() as show:
+        with _bar(unit) as show:
             yield Teller(show, count)
     else:
         yield Teller(None, count)
 
 
 @contextmanager
-def _bar() -> Generator[Callable[[Progress], object]]:
+def _bar(unit: str) -> Generator[Callable[[Progress], object]]:
     try:
         from rich import progress as rich
     except ImportError:
@@ -82,7 +82,12 @@ def _bar() -> Generator[Callable[[Progress], object]]:
         ) from None
     # A file's name is no markup.
     name = rich.TextColumn("{task.description}", markup=False)
-    columns = (name, rich.BarColumn(), rich.DownloadColumn(), rich.TransferSpeedColumn())
+    in_bytes = (rich.DownloadColumn(), rich.TransferSpeedColumn())
+    columns = (
+        name,
+        rich.BarColumn(),
+        *(in_bytes if unit == "bytes" else (rich.MofNCompleteColumn(),)),
+    )
     tasks: dict[int, rich.TaskID] = {}
     with rich.Progress(*columns) as bar:
 

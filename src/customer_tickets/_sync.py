@@ -14,6 +14,7 @@ from ._client import AsyncCustomerTickets
 from ._draft_content import UNSET, Submitted, Unset
 from ._draft_editor import AsyncDraftEditor, EditorState
 from ._errors import CustomerTicketsError
+from ._export import ExportReport
 from ._models import (
     Attachment,
     Counts,
@@ -682,22 +683,6 @@ class TicketThread:
         """
         return self._portal.run(self._async.rate, rating, comment, request_id=request_id)
 
-    def render(self, message: Message | None = None, seconds: int = 3600) -> str:
-        """Return a message, or the ticket's description, as safe HTML with its attachments.
-
-        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
-        that is not of this thread is left as its text. Makes one request, or none when nothing
-        is pointed at.
-
-        Args:
-            message: one of this thread; left out, the description.
-            seconds: how long the addresses in it work.
-
-        Raises:
-            InvalidInput: `seconds` is not a whole number from 1 on.
-        """
-        return self._portal.run(self._async.render, message, seconds)
-
     def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
         return self._portal.run(self._async.mark_read)
@@ -779,7 +764,8 @@ class CustomerTickets:
         """
         parts = Parts.borrowed(client, timeout=timeout, blocking=True)
         made = cls.__new__(cls)
-        made._start(AsyncCustomerTickets._of(parts))
+        # The two faces are one client.
+        made._start(AsyncCustomerTickets._of(parts))  # pyright: ignore[reportPrivateUsage]
         try:
             made._portal.run(parts.confirm)
         except BaseException:
@@ -1012,3 +998,33 @@ class CustomerTickets:
             NotFound: it does not exist, or it is not yours.
         """
         return TicketThread(self._portal, self._portal.run(self._async.thread, ticket))
+
+    def export(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        ticket: Ticket | UUID | str | None = None,
+        attachments: bool = True,
+        progress: ProgressTo = None,
+    ) -> ExportReport:
+        """Write all your tickets, or one, to a folder or a zip file, and return what is there.
+
+        Each ticket gets a folder with `ticket.json`, `ticket.md` and its attachments; the
+        `manifest.json` has the size and SHA-256 of every file, which `verify_export` checks.
+        Files appear whole or not at all. What is in the folder already, unchanged and undamaged,
+        is not fetched again: repeat a call that was interrupted, or to bring a folder up to date.
+
+        Args:
+            to: a folder, made if it is missing, or a path that ends with .zip, where nothing is.
+            ticket: only this one; one that you handle, too. Left out, all of your own.
+            attachments: also save the attachments.
+            progress: a function that gets a Progress that counts tickets, or True for a bar.
+
+        Raises:
+            InvalidInput: `to` holds something else; nothing was changed.
+            NotFound: the ticket does not exist, or it is not yours.
+            ExportFailed: the disk is full, or you may not write there; what was complete is kept.
+        """
+        return self._portal.run(
+            self._async.export, to, ticket=ticket, attachments=attachments, progress=progress
+        )
