@@ -683,6 +683,22 @@ class TicketThread:
         """
         return self._portal.run(self._async.rate, rating, comment, request_id=request_id)
 
+    def render(self, message: Message | None = None, seconds: int = 3600) -> str:
+        """Return a message, or the ticket's description, as safe HTML with its attachments.
+
+        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
+        that is not of this thread is left as its text. Makes one request, or none when nothing
+        is pointed at.
+
+        Args:
+            message: one of this thread; left out, the description.
+            seconds: how long the addresses in it work.
+
+        Raises:
+            InvalidInput: `seconds` is not a whole number from 1 on.
+        """
+        return self._portal.run(self._async.render, message, seconds)
+
     def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
         return self._portal.run(self._async.mark_read)
