@@ -109,6 +109,17 @@ def test_one_removes_own_uploads_until_they_are_attached(world: World) -> None:
         assert remove(world, kind, file) == 0, kind
 
 
+def test_nobody_learns_what_of_others_is_attached(world: World) -> None:
+    attached, loose = world.upload(world.ana), world.upload(world.ana)
+    with world.acting(world.ana) as ana:
+        ana.call("send_message", **new_message(world, attached))
+    for kind, expected in (("owner", [False, True]), ("stranger", [False, False])):
+        with world.as_kind(kind) as actor:
+            query = "select private.may_remove_upload(%s)"
+            keys = [f"{world.ana}/{file['id']}" for file in (attached, loose)]
+            assert [actor.value(query, key) for key in keys] == expected
+
+
 def test_who_left_the_staff_removes_nothing_that_is_attached(world: World) -> None:
     file = world.upload(world.eva)
     with world.acting(world.eva) as eva:
