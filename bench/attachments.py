@@ -4,7 +4,7 @@ Run with `python bench/attachments.py --mebibytes 200 --turns 3`. Each measureme
 its own: seconds, and by how many megabytes its memory grew at most (Linux only: read from /proc).
 The library also reads the file a second time for its SHA-256, and checks it on the way back.
 
-Found, on two busy cores (load 9): 200 MiB up in 2.0 s with 6 MB more memory (storage3: 2.1 s, 0 MB),
+Found on two busy cores: 200 MiB up in 2.0 s with 6 MB more memory (storage3: 2.1 s, 0 MB),
 down in 2.8 s with 2 MB (storage3, which knows no streamed download: 3.5 s, 400 MB).
 """
 
