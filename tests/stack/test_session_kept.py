@@ -386,6 +386,28 @@ async def test_signing_out_while_a_refresh_is_stored_leaves_nothing_in_the_store
     await client.aclose()
 
 
+@pytest.mark.faults
+async def test_a_refresh_that_is_answered_after_signing_out_is_not_stored(
+    stack: LocalStack, people: People, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Unlocked()
+    client = AsyncCustomerTickets(proxy.url, stack.publishable_key, store=store)
+    await client.sign_in(people.ana.email, people.ana.password)
+    proxy.latency = 0.7
+    later(monkeypatch, 3610)
+    asking = asyncio.create_task(client.counts())
+    await asyncio.sleep(1)  # the server has answered, and the answer is on its way
+    leaving = asyncio.create_task(client.sign_out())
+    await asyncio.sleep(0)
+    assert not asking.done()
+    await leaving
+    with pytest.raises(SignInRequired):
+        await asking
+    assert store.text is None
+    assert len(store.saved) == 1
+    await client.aclose()
+
+
 async def test_a_sign_in_that_is_cancelled_while_it_is_stored_is_whole_or_not_at_all(
     stack: Stack, people: People
 ) -> None:
