@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,17 +16,20 @@ import pytest
 from customer_tickets import (
     AsyncCustomerTickets,
     CustomerTickets,
+    CustomerTicketsError,
     FileChanged,
     Offline,
     Progress,
     Unavailable,
     Upload,
 )
+from customer_tickets._storage import Sending
+from customer_tickets._uploads import _take_back
 from customer_tickets.devstack import LocalStack
 from faces import Client, got, thread_of
 from fix_stack import People
 from stack import attachment_child
-from stack.attached import attached, limits, objects, tickets_of, with_files
+from stack.attached import attached, limits, objects, put, tickets_of, with_files
 from stack.conftest import Opener
 from tcp_proxy import TcpProxy
 
@@ -84,6 +88,34 @@ async def test_a_create_that_failed_is_repeated_with_its_id(
     ticket = await with_files(tickets, people, b"one", b"two", id=caught.value.write_id)
     assert len((await thread_of(tickets, ticket)).attachments) == 2
     assert len(objects(supabase_database, people.ana)) == 2
+
+
+async def test_what_an_earlier_call_sent_is_not_taken_back(
+    tickets: Client, people: People, stack: LocalStack, supabase_database: Database
+) -> None:
+    stack.faults.answer_with(503, CREATE, times=20)
+    with pytest.raises(Unavailable) as caught:
+        await with_files(tickets, people, b"one")
+    stack.faults.reset()
+    nowhere = replace(people, organization_id=uuid4())
+    with pytest.raises(CustomerTicketsError) as refused:
+        await with_files(tickets, nowhere, b"one", b"two", id=caught.value.write_id)
+    assert not isinstance(refused.value, Unavailable)
+    # The first call may be arriving still: its file is not this call's to remove.
+    assert list(objects(supabase_database, people.ana).values()) == [3]
+
+
+async def test_what_arrives_after_it_was_taken_back_is_removed_too(
+    people: People, stack: LocalStack, supabase_database: Database
+) -> None:
+    whole, broken = Sending(f"{people.ana.id}/{uuid4()}", whole=True), Sending("x/y")
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as tickets:
+        await tickets.sign_in(people.ana.email, people.ana.password)
+        taking = asyncio.create_task(_take_back(tickets.attachments._connection, [whole, broken]))
+        await asyncio.sleep(0.1)
+        put(stack, people.ana, b"late", whole.key).raise_for_status()
+        await taking
+    assert objects(supabase_database, people.ana) == {}
 
 
 async def test_a_storage_that_is_down_leaves_nothing(
