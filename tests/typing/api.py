@@ -27,6 +27,7 @@ from customer_tickets import (
     TicketFeed,
     TicketPage,
     TicketThread,
+    Upload,
     User,
 )
 
@@ -44,7 +45,11 @@ def blocking(organization: Organization) -> None:
         assert_type(tickets.counts(), Counts)
         thread = tickets.thread(ticket)
         assert_type(thread, TicketThread)
-        assert_type(thread.send("x"), Message)
+        assert_type(thread.send("x", attachments=["a.pdf", b"x", Upload(b"y", "b.png")]), Message)
+        for attachment in thread.attachments:
+            assert_type(tickets.attachments.save(attachment, "folder", progress=True), Path)
+            assert_type(tickets.attachments.read(attachment), bytes)
+        assert_type(tickets.attachments.links(thread.attachments), dict[UUID, str])
         assert_type(thread.messages[0].text, str)
         assert_type(thread.messages[-5:], Messages)
         assert_type(thread.history, History)
