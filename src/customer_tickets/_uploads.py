@@ -75,17 +75,6 @@ async def uploaded(
         raise
 
 
-async def upload_all(
-    connection: Connection,
-    write_id: UUID,
-    sources: Iterable[AttachmentSource],
-    progress: ProgressTo = None,
-) -> list[Row]:
-    """Send files and return their rows; what follows is the caller's, see `uploaded`."""
-    async with uploaded(connection, write_id, sources, progress) as rows:
-        return rows
-
-
 def file_list(sources: Iterable[AttachmentSource]) -> Sequence[AttachmentSource]:
     """Return the sources as a list; InvalidInput when it is none, or too long."""
     # A path or bytes alone would be taken letter by letter.
