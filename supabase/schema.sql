@@ -2417,6 +2417,55 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- Makes the ticket or the message that a draft holds, under its id; the draft is gone after it.
+CREATE OR REPLACE FUNCTION public.ticket_changes(since bigint DEFAULT NULL::bigint, after_id uuid DEFAULT NULL::uuid, after_change bigint DEFAULT NULL::bigint, max_tickets integer DEFAULT 100)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  me constant uuid := private.require_user();
+  most constant integer := least(greatest(coalesce(max_tickets, 100), 1), 500);
+  now_at constant pg_snapshot := pg_current_snapshot();
+  horizon constant bigint := pg_snapshot_xmin(now_at)::text::bigint;
+  -- What was written in another cluster, before a restore, has numbers that mean nothing here.
+  ceiling constant bigint := pg_snapshot_xmax(now_at)::text::bigint;
+  changed jsonb;
+begin
+  if ticket_changes.since is null then
+    return jsonb_build_object('horizon', horizon, 'tickets', jsonb_build_array(), 'more', false,
+      'ahead', false);
+  end if;
+  select coalesce(jsonb_agg(
+      jsonb_build_object('changed_in', c.changed_in, 'ticket', private.ticket_json(c.ticket))
+      order by c.changed_in, c.id
+    ), '[]')
+  into changed
+  from (
+    select t as ticket, t.changed_in, t.id
+    from public.tickets t
+    where t.user_id = me
+      and t.changed_in >= ticket_changes.since
+      and t.changed_in < ceiling
+      and (
+        ticket_changes.after_id is null
+        or (t.changed_in, t.id) > (ticket_changes.after_change, ticket_changes.after_id)
+      )
+    order by t.changed_in, t.id
+    limit most + 1
+  ) as c;
+  return jsonb_build_object(
+    'horizon', horizon,
+    'tickets', case
+      when jsonb_array_length(changed) > most then changed - most else changed
+    end,
+    'more', jsonb_array_length(changed) > most,
+    'ahead', ticket_changes.since > ceiling
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- Your own tickets that changed since a horizon, and the horizon to ask from next time.
 CREATE OR REPLACE FUNCTION public.ticket_counts()
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2499,6 +2548,28 @@ end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
 -- The last events below a number, oldest first.
+CREATE OR REPLACE FUNCTION public.ticket_heads(ticket_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  perform private.require_user();
+  if cardinality(ticket_heads.ticket_ids) > 1000 then
+    perform private.refuse_invalid(
+      private.problem('ticket_ids', 'There are more than 1000 ids.')
+    );
+  end if;
+  return (
+    select coalesce(jsonb_object_agg(t.id, t.last_seq), '{}')
+    from public.tickets t
+    where t.id = any (ticket_heads.ticket_ids)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+-- The number of the last event of each of these tickets; what you do not see is left out.
 CREATE OR REPLACE FUNCTION public.ticket_messages_before(ticket_id uuid, before_seq bigint, max_messages integer DEFAULT 50)
  RETURNS jsonb
  LANGUAGE plpgsql

@@ -12,6 +12,7 @@ from customer_tickets import (
     AsyncCustomerTickets,
     AsyncDraftEditor,
     AsyncTicketFeed,
+    AsyncTicketListFeed,
     AsyncTicketPage,
     AsyncTicketThread,
     CustomerTickets,
@@ -20,6 +21,7 @@ from customer_tickets import (
     Ticket,
     TicketEvent,
     TicketFeed,
+    TicketListFeed,
     TicketPage,
     TicketThread,
 )
@@ -60,6 +62,19 @@ async def after(page: TicketPage | AsyncTicketPage) -> TicketPage | AsyncTicketP
 async def opened(feed: Feed) -> AsyncIterator[Feed]:
     """Open a feed of either face."""
     if isinstance(feed, AsyncTicketFeed):
+        async with feed:
+            yield feed
+    else:
+        with feed:
+            yield feed
+
+
+@asynccontextmanager
+async def opened_list(
+    feed: TicketListFeed | AsyncTicketListFeed,
+) -> AsyncIterator[TicketListFeed | AsyncTicketListFeed]:
+    """Open the list's feed of either face."""
+    if isinstance(feed, AsyncTicketListFeed):
         async with feed:
             yield feed
     else:

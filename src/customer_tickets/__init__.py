@@ -37,6 +37,7 @@ from ._events import (
     StatusChanged,
     StopReason,
     TicketAssigned,
+    TicketChanged,
     TicketClosed,
     TicketCreated,
     TicketEdited,
@@ -47,7 +48,9 @@ from ._events import (
 from ._export import ExportReport
 from ._export_zip import verify_export
 from ._files import FileSource, Upload
-from ._live.feed import AsyncTicketFeed, FeedState
+from ._live.feed import FeedState
+from ._live.list_feed import AsyncTicketListFeed
+from ._live.ticket_feed import AsyncTicketFeed
 from ._models import (
     Attachment,
     Counts,
@@ -80,7 +83,7 @@ from ._sync import (
     TicketPage,
     TicketThread,
 )
-from ._sync_feed import TicketFeed
+from ._sync_feed import TicketFeed, TicketListFeed
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 
@@ -94,6 +97,7 @@ __all__ = [
     "AsyncDrafts",
     "AsyncOrganizations",
     "AsyncTicketFeed",
+    "AsyncTicketListFeed",
     "AsyncTicketPage",
     "AsyncTicketThread",
     "Attachment",
@@ -154,12 +158,14 @@ __all__ = [
     "Submitted",
     "Ticket",
     "TicketAssigned",
+    "TicketChanged",
     "TicketClosed",
     "TicketClosedError",
     "TicketCreated",
     "TicketEdited",
     "TicketEvent",
     "TicketFeed",
+    "TicketListFeed",
     "TicketNotClosed",
     "TicketPage",
     "TicketRated",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import UUID, uuid4
@@ -13,8 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from ._errors import FieldError, InvalidInput
 from ._export import ExportReport, export
-from ._inputs import Credentials, NewAccount, NewTicket, checked, id_of
+from ._inputs import Credentials, FeedOptions, NewAccount, NewTicket, checked, id_of
 from ._keys import from_environment
+from ._live.changes import Position
+from ._live.list_feed import AsyncTicketListFeed
 from ._models import Counts, Organization, Priority, SortKey, Status, Ticket, User
 from ._parts import Parts
 from ._progress import ProgressTo
@@ -325,6 +328,34 @@ class AsyncCustomerTickets:
     async def counts(self) -> Counts:
         """Count your tickets by status, and the unread ones, in one request."""
         return await tickets.counts(self._connection)
+
+    def live(
+        self, after: str | None = None, *, check_every: float = 30.0, poll_every: float = 3.0
+    ) -> AsyncTicketListFeed:
+        """Follow your list: every ticket that is new or changed, as it is then.
+
+        Args:
+            after: a feed's saved `position`, to go on there, also in another process. Left out,
+                it begins when the feed is opened.
+            check_every: seconds after which the table is asked even when all seems well.
+            poll_every: seconds between two looks at the table while there is no websocket.
+
+        Raises:
+            InvalidInput: no saved position, or an interval that is not positive.
+        """
+        options = checked(FeedOptions, check_every=check_every, poll_every=poll_every)
+        try:
+            position = None if after is None else Position.parse(after)
+        except (ValueError, TypeError):
+            raise InvalidInput([FieldError("after", "must be a feed's saved position")]) from None
+        return AsyncTicketListFeed(
+            self.user.id,
+            position,
+            line=self._line,
+            fetch=partial(tickets.changed_since, self._connection),
+            check_every=options.check_every,
+            poll_every=options.poll_every,
+        )
 
     async def thread(self, ticket: Ticket | UUID | str) -> AsyncTicketThread:
         """Open a ticket's thread, in one request.

@@ -107,7 +107,8 @@ class Connection:
         }
         try:
             query = self.rest.rpc(function, present)
-            response = await self._send(_sending(query), function, patience)
+            send = _sending(query) if patience is None else _brief_at_first(query, patience / 4)
+            response = await self._send(send, function, patience)
         except CustomerTicketsError as error:
             error.write_id = write_id
             raise
@@ -214,6 +215,22 @@ class Connection:
             with attempt:
                 return await _once(send, token, what, translate)
         raise AssertionError("tenacity returns or raises")
+
+
+def _brief_at_first(query: Query, seconds: float) -> _Send:
+    """Send a query whose first attempt ends early: a kept connection may lead nowhere any more."""
+    attempts = 0
+
+    async def send(user: httpx.Headers) -> httpx.Response:
+        nonlocal attempts
+        attempts += 1
+        try:
+            async with asyncio.timeout(seconds if attempts == 1 else None):
+                return await query.request.send(user)
+        except TimeoutError:
+            raise httpx.ReadTimeout("no answer to the first attempt") from None
+
+    return send
 
 
 def _sending(query: Query) -> _Send:

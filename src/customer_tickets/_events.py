@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import AliasPath, Discriminator, Field, Tag
 
 from ._errors import CustomerTicketsError
-from ._models import Frozen, Message, Role, Status
+from ._models import Frozen, Message, Role, Status, Ticket
 
 
 class _Event(Frozen):
@@ -108,6 +108,23 @@ class OtherEvent(_Event):
     data: dict[str, Any]
 
 
+class TicketChanged(Frozen):
+    """A ticket of the list changed, or is new; `ticket` is what it is like now."""
+
+    _shown = ("ticket",)
+    kind: Literal["changed"] = "changed"
+    ticket: Ticket
+
+
+@dataclass(frozen=True)
+class ChangedTickets:
+    """What the table says of changes: the tickets, and from where to ask next time."""
+
+    tickets: tuple[Ticket, ...]
+    horizon: int
+    ahead: bool
+
+
 StopReason = Literal["access_lost", "signed_out", "hole", "ahead"]
 
 
@@ -170,6 +187,7 @@ ParsedEvent = Annotated[
 ]
 
 __all__ = [
+    "ChangedTickets",
     "FeedStopped",
     "MessageAdded",
     "OtherEvent",
@@ -177,6 +195,7 @@ __all__ = [
     "StatusChanged",
     "StopReason",
     "TicketAssigned",
+    "TicketChanged",
     "TicketClosed",
     "TicketCreated",
     "TicketEdited",

@@ -122,6 +122,19 @@ _Input = TypeVar("_Input", bound=BaseModel)
 _SPOKEN = {"handling_org_id": "organization", "body": "text"}
 
 
+class FeedOptions(Frozen):
+    """How often a live feed looks at the table."""
+
+    check_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    poll_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ThreadFeedOptions(FeedOptions):
+    """The same, and after which number it begins."""
+
+    after: Annotated[int, Field(ge=0, strict=True)]
+
+
 def spoken(field: str) -> str:
     """Return a field's name as the methods call it, where its column is called otherwise."""
     return _SPOKEN.get(field, field)

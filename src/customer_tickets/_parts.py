@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import httpx
@@ -11,6 +12,7 @@ from ._borrowed import AnySession, BorrowedSession, lent
 from ._connection import Connection
 from ._keys import checked_key, checked_timeout, checked_url
 from ._live.line import Line
+from ._resources import history
 from ._session import Session
 from ._stores import checked_store
 
@@ -52,7 +54,8 @@ class Parts:
         cache: float,
     ) -> Self:
         connection = Connection(url, key, session, http, timeout=timeout, cache=cache)
-        return cls(http, session, connection, Line(url, key, session))
+        heads = partial(history.heads, connection)
+        return cls(http, session, connection, Line(url, key, session, heads))
 
     async def confirm(self) -> None:
         """Raise, and close the parts, unless somebody is signed in."""

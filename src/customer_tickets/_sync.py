@@ -38,7 +38,7 @@ from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
 from ._rows import History, Messages
 from ._stores import SessionStore
-from ._sync_feed import TicketFeed
+from ._sync_feed import TicketFeed, TicketListFeed
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 
@@ -1006,6 +1006,24 @@ class CustomerTickets:
     def counts(self) -> Counts:
         """Count your tickets by status, and the unread ones, in one request."""
         return self._portal.run(self._async.counts)
+
+    def live(
+        self, after: str | None = None, *, check_every: float = 30.0, poll_every: float = 3.0
+    ) -> TicketListFeed:
+        """Follow your list: every ticket that is new or changed, as it is then.
+
+        Args:
+            after: a feed's saved `position`, to go on there, also in another process. Left out,
+                it begins when the feed is opened.
+            check_every: seconds after which the table is asked even when all seems well.
+            poll_every: seconds between two looks at the table while there is no websocket.
+
+        Raises:
+            InvalidInput: no saved position, or an interval that is not positive.
+        """
+        return TicketListFeed(
+            self._portal, self._async.live(after, check_every=check_every, poll_every=poll_every)
+        )
 
     def thread(self, ticket: Ticket | UUID | str) -> TicketThread:
         """Open a ticket's thread, in one request.

@@ -7,18 +7,22 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from ._errors import ClientClosed
-from ._events import FeedStopped, TicketEvent
-from ._live.feed import AsyncTicketFeed, FeedState
+from ._events import FeedStopped, TicketChanged, TicketEvent
+from ._live.feed import AsyncFeed, FeedState
+from ._live.list_feed import AsyncTicketListFeed
+from ._live.ticket_feed import AsyncTicketFeed
 from ._portal import Portal
 
+_Event = TypeVar("_Event")
 
-class TicketFeed:
-    """The live events of one ticket; open it with `with`, read it with `for`."""
 
-    def __init__(self, portal: Portal, feed: AsyncTicketFeed) -> None:
+class Feed(Generic[_Event]):
+    """What all live feeds share; open one with `with`, read it with `for`."""
+
+    def __init__(self, portal: Portal, feed: AsyncFeed[_Event]) -> None:
         self._portal = portal
         self._async = feed
         self._lock = threading.Lock()
@@ -50,21 +54,16 @@ class TicketFeed:
         """Why there is no websocket for this ticket, where the server gave a reason."""
         return self._async.reason
 
-    @property
-    def last_seq(self) -> int:
-        """The number of the last event handed out; save it, and give it back as `after`."""
-        return self._async.last_seq
-
-    def __iter__(self) -> Iterator[TicketEvent | FeedStopped]:
+    def __iter__(self) -> Iterator[_Event | FeedStopped]:
         return self
 
-    def __next__(self) -> TicketEvent | FeedStopped:
+    def __next__(self) -> _Event | FeedStopped:
         event = self.next()
         if event is None:
             raise StopIteration
         return event
 
-    def next(self, timeout: float | None = None) -> TicketEvent | FeedStopped | None:
+    def next(self, timeout: float | None = None) -> _Event | FeedStopped | None:
         """Return the next event, or None when none came within `timeout` seconds or the feed ended.
 
         A timeout or Ctrl-C loses nothing: the event is there at the next call.
@@ -80,3 +79,36 @@ class TicketFeed:
             return self._async.take()
         finally:
             self._lock.release()
+
+
+class TicketFeed(Feed[TicketEvent]):
+    """The live events of one ticket; open it with `with`, read it with `for`."""
+
+    def __init__(self, portal: Portal, feed: AsyncTicketFeed) -> None:
+        super().__init__(portal, feed)
+        self._events = feed
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last event handed out; save it, and give it back as `after`."""
+        return self._events.last_seq
+
+
+class TicketListFeed(Feed[TicketChanged]):
+    """The changes of your tickets; open it with `with`, read it with `for`.
+
+    A ticket that changed several times between two looks at the table comes once, as it is then.
+    """
+
+    def __init__(self, portal: Portal, feed: AsyncTicketListFeed) -> None:
+        super().__init__(portal, feed)
+        self._changes = feed
+
+    @property
+    def position(self) -> str:
+        """The place after the last ticket handed out: save it, and give it back as `after`.
+
+        Raises:
+            RuntimeError: the feed was not opened yet.
+        """
+        return self._changes.position

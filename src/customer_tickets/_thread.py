@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Annotated
 from uuid import UUID, uuid4
-
-from pydantic import Field
 
 from ._connection import Connection
 from ._errors import CustomerTicketsError, FieldError, InvalidInput
 from ._events import TicketEvent
-from ._inputs import Closing, NewMessage, Rating, Reopening, TicketChange, checked
-from ._live.feed import AsyncTicketFeed
+from ._inputs import (
+    Closing,
+    NewMessage,
+    Rating,
+    Reopening,
+    ThreadFeedOptions,
+    TicketChange,
+    checked,
+)
 from ._live.line import Line
+from ._live.ticket_feed import AsyncTicketFeed
 from ._models import (
     Attachment,
     Draft,
     Feedback,
-    Frozen,
     Message,
     Organization,
     Permissions,
@@ -45,12 +49,6 @@ _CATCH_UP_PATIENCE = 2.0
 def _check_size(size: int) -> None:
     if not 1 <= size <= 500:
         raise InvalidInput([FieldError("size", "must be 1 to 500")])
-
-
-class _FeedOptions(Frozen):
-    after: Annotated[int, Field(ge=0, strict=True)]
-    check_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    poll_every: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 async def open_thread(connection: Connection, line: Line, ticket_id: UUID) -> AsyncTicketThread:
@@ -333,7 +331,9 @@ class AsyncTicketThread:
             InvalidInput: a negative number, or an interval that is not positive.
         """
         start = self._view.read_to if after is None else after
-        options = checked(_FeedOptions, after=start, check_every=check_every, poll_every=poll_every)
+        options = checked(
+            ThreadFeedOptions, after=start, check_every=check_every, poll_every=poll_every
+        )
         return AsyncTicketFeed(
             self.ticket.id,
             options.after,

@@ -7,7 +7,9 @@ and not a queue.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
+from uuid import UUID
 
 
 class Bell:
@@ -15,23 +17,31 @@ class Bell:
 
     Attributes:
         topic: the topic's name, without a prefix.
+        ticket: the ticket that the topic is about, if it is about one.
         joined: whether the websocket has joined the topic.
         ready: whether broadcasts are known, or after a bounded wait assumed, to flow.
         tried: whether a connection was tried and failed since the last success.
         refused: the server's reason if it will never let us in.
         closed: whether the client let go of the topic (signed out, or closed).
-        highest: the highest event number announced so far.
+        highest: the highest event number announced so far, or read from the table by a check.
+        rings: how often anything was announced.
+        checked_at: when a check last looked at the table, by the monotonic clock.
+        gone: whether that check did not find the ticket any more.
         missed: whether something may have happened that nobody rang for.
     """
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, ticket: UUID | None = None) -> None:
         self.topic = topic
+        self.ticket = ticket
         self.joined = False
         self.ready = False
         self.tried = False
         self.refused: str | None = None
         self.closed = False
         self.highest = 0
+        self.rings = 0
+        self.checked_at = 0.0
+        self.gone = False
         self.missed = False
         self._signal = asyncio.Event()
         self._up = asyncio.Event()
@@ -39,9 +49,20 @@ class Bell:
     def ring(self, seq: int) -> None:
         """Announce an event; one that arrives proves that broadcasts flow."""
         self.highest = max(self.highest, seq)
+        self.rings += 1
         if not self.ready:
             self.flows()
         self._signal.set()
+
+    def checked(self, head: int | None) -> None:
+        """Hear from the table what the ticket's last number is; None when it is not there."""
+        self.checked_at = time.monotonic()
+        if head is None:
+            self.gone = True
+            self._signal.set()
+        elif head > self.highest:
+            self.highest = head
+            self._signal.set()
 
     def join(self) -> None:
         """Say that the topic is joined; something may have happened before."""
@@ -107,19 +128,18 @@ class Topics:
         self.wanted: dict[str, set[Bell]] = {}
         self.changed = asyncio.Event()
 
-    def add(self, topic: str) -> Bell:
-        """Hang up a new bell for a topic."""
-        bell = Bell(topic)
-        self.wanted.setdefault(topic, set()).add(bell)
+    def add(self, bell: Bell) -> None:
+        """Hang up a bell."""
+        self.wanted.setdefault(bell.topic, set()).add(bell)
         self.changed.set()
-        return bell
 
     def remove(self, bell: Bell) -> None:
         """Take a bell down; it may be down already."""
         bells = self.wanted.get(bell.topic, set())
-        bells.discard(bell)
-        if not bells:
-            self.drop(bell.topic)
+        if bell in bells:
+            bells.discard(bell)
+            if not bells:
+                self.drop(bell.topic)
 
     def drop(self, topic: str) -> None:
         """Want a topic no more, whoever listens."""

@@ -1,4 +1,4 @@
-"""What the user iterates: the events of one ticket, each once, in order, from any number on.
+"""What the user iterates: events, each once, from any place on; first what all feeds share.
 
 Nothing runs while nobody asks for the next event: what happens meanwhile waits in the table, so a
 slow reader costs no memory. The websocket only shortens the wait.
@@ -10,10 +10,10 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 from .._errors import (
@@ -24,24 +24,30 @@ from .._errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from .._events import FeedStopped, StopReason, TicketEvent
+from .._events import FeedStopped, StopReason
 from .bell import Bell
-from .recovery import Ahead, Hole, Recovery
+from .recovery import Lost
 
 
 class Listening(Protocol):
     """Where a feed can listen to a topic: the client's line."""
 
-    def listen(self, topic: str) -> Bell:
+    def listen(self, topic: str, ticket: UUID | None = None) -> Bell:
         """Start listening."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether `check` is cheaper than that each feed asks for itself."""
+        ...
+
+    async def check(self) -> None:
+        """Tell every ticket's bell where the table says that the ticket is."""
         ...
 
     def leave(self, bell: Bell) -> None:
         """Stop listening."""
         ...
-
-
-Fetch = Callable[[int], Awaitable[tuple[Sequence[TicketEvent], int]]]
 
 
 class FeedState(StrEnum):
@@ -59,43 +65,77 @@ class FeedState(StrEnum):
     STOPPED = "stopped"
 
 
-class AsyncTicketFeed:
-    """The live events of one ticket; open it with `async with`, read it with `async for`.
+Event = TypeVar("Event")
 
-    Attributes:
-        last_seq: the number of the last event handed out; save it, and give it back as `after`.
-    """
+
+class Doubt(Protocol):
+    """Decides whether a feed is behind; `Recovery` for a ticket, `Changes` for a list."""
+
+    behind: bool
+    lagging: bool
+
+    def doorbell(self, number: int) -> None:
+        """Hear that something was announced."""
+        ...
+
+    def ask(self) -> None:
+        """Hear that something may have been missed."""
+        ...
+
+    def failed(self) -> None:
+        """Hear that asking failed: the question stands."""
+        ...
+
+
+class AsyncFeed(Generic[Event]):
+    """What all live feeds share; open one with `async with`, read it with `async for`."""
 
     def __init__(
         self,
-        ticket_id: UUID,
-        after: int,
+        topic: str,
+        ticket: UUID | None,
+        recovery: Doubt,
         *,
         line: Listening,
-        fetch: Fetch,
         check_every: float,
         poll_every: float,
     ) -> None:
-        self.last_seq = after
-        self._topic = f"ticket:{ticket_id}"
+        self._topic = topic
+        self._ticket = ticket
+        self._recovery = recovery
         self._line = line
-        self._fetch = fetch
         self._check_every = check_every
         self._poll_every = poll_every
-        self._recovery = Recovery(after)
         self._failures = 0
         self._caught_up = False
-        self._ready: deque[TicketEvent | FeedStopped] = deque()
+        self._unsure = False
+        self._ready: deque[Event | FeedStopped] = deque()
         self._bell: Bell | None = None
         self._looked_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
         self._stopped = False
         self._closed = False
 
+    async def _ask(self) -> Sequence[Event]:
+        """Ask the table and return what is to be handed out; the subclass knows how."""
+        raise NotImplementedError
+
+    def _announced(self, bell: Bell) -> int:
+        """Return the number that says what was announced."""
+        raise NotImplementedError
+
+    def _handed_out(self, event: Event) -> None:
+        """Note that an event leaves the feed."""
+        raise NotImplementedError
+
+    def _place(self) -> int:
+        """Return the number of the last event that is known, for the final event."""
+        raise NotImplementedError
+
     async def __aenter__(self) -> Self:
         if self._bell is not None:
             raise RuntimeError("a feed is opened once: call live() again for another")
-        self._bell = self._line.listen(self._topic)
+        self._bell = self._line.listen(self._topic, self._ticket)
         return self
 
     async def __aexit__(
@@ -135,16 +175,16 @@ class AsyncTicketFeed:
         """Why there is no websocket for this ticket, where the server gave a reason."""
         return None if self._bell is None else self._bell.refused
 
-    def __aiter__(self) -> AsyncIterator[TicketEvent | FeedStopped]:
+    def __aiter__(self) -> AsyncIterator[Event | FeedStopped]:
         return self
 
-    async def __anext__(self) -> TicketEvent | FeedStopped:
+    async def __anext__(self) -> Event | FeedStopped:
         event = await self.next()
         if event is None:
             raise StopAsyncIteration
         return event
 
-    async def next(self, timeout: float | None = None) -> TicketEvent | FeedStopped | None:
+    async def next(self, timeout: float | None = None) -> Event | FeedStopped | None:
         """Return the next event, or None when none came within `timeout` seconds or the feed ended.
 
         A timeout loses nothing: the event is there at the next call.
@@ -161,7 +201,7 @@ class AsyncTicketFeed:
 
     async def _fill(self) -> bool:
         if self._bell is None:
-            raise RuntimeError("open the feed first: `with thread.live() as events`")
+            raise RuntimeError("open the feed first: `with …live() as events`")
         while not self._closed:
             if self._bell.closed and not self._stopped:
                 self._ready.clear()  # nothing is delivered after a sign-out, not even the known
@@ -169,17 +209,20 @@ class AsyncTicketFeed:
             if self._ready:
                 return True
             self._hear(self._bell)
-            if self._reading is not None or self._recovery.behind:
-                await self._finish_reading()
+            if self._reading is not None or self._recovery.behind or self._unsure:
+                await self._finish_reading(self._bell)
             else:
                 # From the last look on, not from this call on: a caller who waits in small steps
                 # must not put the timer off for ever.
-                seconds = self._looked_at + self._patience(self._bell) - time.monotonic()
-                if seconds <= 0 or not await self._bell.wait(seconds):
-                    self._recovery.ask()
+                looked_at = max(self._looked_at, self._bell.checked_at)
+                seconds = looked_at + self._patience(self._bell) - time.monotonic()
+                if seconds > 0:
+                    await self._bell.wait(seconds)
+                else:
+                    self._unsure = True
         return False
 
-    def take(self) -> TicketEvent | FeedStopped | None:
+    def take(self) -> Event | FeedStopped | None:
         """Hand out the event that `ready` found, without waiting; None when there is none."""
         if not self._ready:
             return None
@@ -187,13 +230,16 @@ class AsyncTicketFeed:
         if isinstance(event, FeedStopped):
             self._closed = True
         else:
-            self.last_seq = event.seq
+            self._handed_out(event)
         return event
 
     def _hear(self, bell: Bell) -> None:
-        self._recovery.doorbell(bell.highest)
+        self._recovery.doorbell(self._announced(bell))
         if bell.missed:
             bell.missed = self._caught_up = False
+            self._unsure = True
+        if bell.gone:
+            bell.gone = False
             self._recovery.ask()
 
     def _patience(self, bell: Bell) -> float:
@@ -203,11 +249,11 @@ class AsyncTicketFeed:
             return min(1.0, self._check_every)
         return self._check_every
 
-    async def _finish_reading(self) -> None:
+    async def _finish_reading(self, bell: Bell) -> None:
         # A task of its own, so that a caller who waits for a millisecond at a time does not begin
         # anew each time. One at a time; the next call finds it and waits on.
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read(), name="customer_tickets.read")
+            self._reading = asyncio.create_task(self._read(bell), name="customer_tickets.read")
         reading = self._reading
         await asyncio.wait({reading})
         if self._reading is reading:
@@ -216,48 +262,51 @@ class AsyncTicketFeed:
             if not reading.cancelled():  # as it is when the feed was closed meanwhile
                 reading.result()
 
-    async def _read(self) -> None:
-        after = self._recovery.fetching()
+    async def _read(self, bell: Bell) -> None:
         try:
-            events, newest = await self._fetch(after)
+            unsure, self._unsure = self._unsure, False
+            alone = self._ticket is None or not self._line.crowded
+            if unsure and not self._recovery.behind and not alone:
+                await self._line.check()
+                self._hear(bell)
+                if not self._recovery.behind:
+                    self._caught_up, self._failures = True, 0
+                    return
+            events = await self._ask()
             if self._stopped:
                 return
-            self._ready.extend(self._recovery.fetched(events, newest))
+            self._ready.extend(events)
             self._caught_up = self._caught_up or not self._recovery.behind
             self._failures = 0
         except Unavailable as error:
             self._recovery.failed()
-            await self._pause(error)
+            self._failures += 1
+            ceiling = min(30.0, self._poll_every * 2.0 ** min(self._failures - 1, 5))
+            await _pause(error, bell, ceiling)
         except NotFound as error:
             self._stop("access_lost", error)
         except SignInRequired as error:
             self._stop("signed_out", error)
-        except Hole as hole:
-            self._stop("hole", UnexpectedAnswer(f"The server lacks event {hole.missing}."))
-        except Ahead as ahead:
-            hint = "Was the position saved for another ticket, or the database restored?"
-            self._stop("ahead", UnexpectedAnswer(f"Nothing to go on from: {ahead}.", hint=hint))
+        except Lost as lost:
+            self._stop(lost.reason, UnexpectedAnswer(f"{lost}.", hint=lost.hint))
         except BaseException:
             self._recovery.failed()
             raise
 
-    async def _pause(self, error: Unavailable) -> None:
-        self._failures += 1
-        asked = error.retry_after if isinstance(error, RateLimited) else None
-        if asked is not None:
-            await asyncio.sleep(asked)
-            return
-        ceiling = min(30.0, self._poll_every * 2.0 ** min(self._failures - 1, 5))
-        # A websocket that comes back is a good reason to try before the pause is over; doorbells
-        # are none, or a busy ticket would not let a troubled server rest.
-        if self._bell is not None:
-            seconds = random.uniform(ceiling / 4, ceiling)  # noqa: S311 - jitter, not a secret
-            await self._bell.wait_up(seconds)
-
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
         self._stopped = True
-        waiting = [event.seq for event in self._ready if not isinstance(event, FeedStopped)]
-        after = waiting[-1] if waiting else self.last_seq
+        after = self._place()
         self._ready.append(FeedStopped(reason=reason, after_seq=after, error=error))
         if self._bell is not None:
             self._line.leave(self._bell)
+
+
+async def _pause(error: Unavailable, bell: Bell, ceiling: float) -> None:
+    """Wait after a failure: as long as the server asked, or a part of the ceiling."""
+    asked = error.retry_after if isinstance(error, RateLimited) else None
+    if asked is not None:
+        await asyncio.sleep(asked)
+        return
+    # A websocket that comes back is a good reason to try before the pause is over; doorbells are
+    # none, or a busy ticket would not let a troubled server rest.
+    await bell.wait_up(random.uniform(ceiling / 4, ceiling))  # noqa: S311 - jitter, not a secret

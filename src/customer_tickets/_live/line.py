@@ -1,4 +1,4 @@
-"""The client's only websocket, kept up by making a new one after any trouble."""
+"""The client's websockets: one for each hundred topics, each kept up by making a new one."""
 
 from __future__ import annotations
 
@@ -6,46 +6,94 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from uuid import UUID
 
 from .._borrowed import AnySession
 from .._errors import ClientClosed
 from .bell import Bell, Topics
+from .gate import Gate
 from .socket import Pace, Socket, reason
 
 _log = logging.getLogger("customer_tickets.live")
 
+# Supabase lets a socket have so many channels.
+_MOST_TOPICS = 100
+# From so many feeds on, one question for all of them is cheaper than one for each.
+_A_CROWD = 4
+_ASKED_AT_ONCE = 500
+
+Heads = Callable[[Sequence[UUID]], Awaitable[dict[UUID, int]]]
+"""Asks for the last event number of tickets; those that are not there any more are left out."""
+
 
 class Line:
-    """Keeps one websocket up for as long as anybody listens, with a pause between attempts."""
+    """Keeps websockets up for as long as anybody listens.
+
+    Args:
+        heads: asks the table where many tickets are, in one request.
+    """
 
     def __init__(
-        self, url: str, key: str, session: AnySession, *, pace: Pace | None = None
+        self, url: str, key: str, session: AnySession, heads: Heads, *, pace: Pace | None = None
     ) -> None:
         self._url = url
         self._key = key
         self._session = session
+        self._heads = heads
         self._pace = pace if pace is not None else Pace()
-        self._topics = Topics()
-        self._task: asyncio.Task[None] | None = None
+        self._gate = Gate(self._pace.joins_per_second)
+        self._wires: list[_Wire] = []
+        self._checking: asyncio.Task[None] | None = None
+        self._next_check: asyncio.Task[None] | None = None
         self._closed = False
 
-    def listen(self, topic: str) -> Bell:
-        """Start listening to a topic; give the bell back to `leave`.
+    def listen(self, topic: str, ticket: UUID | None = None) -> Bell:
+        """Start listening to a topic, a ticket's if one is given; give the bell to `leave`.
 
         Raises:
             ClientClosed: after `aclose`.
         """
         if self._closed:
             raise ClientClosed("This client is closed.", hint="Make a new one.")
-        bell = self._topics.add(topic)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._keep_up(), name="customer_tickets.live")
+        bell = Bell(topic, ticket)
+        self._wire_for(topic).listen(bell)
         return bell
 
     def leave(self, bell: Bell) -> None:
         """Stop listening; the last one to leave a topic closes it."""
-        self._topics.remove(bell)
+        for wire in self._wires:
+            wire.topics.remove(bell)
+        self._wires = [wire for wire in self._wires if wire.topics.wanted or wire.up]
+
+    @property
+    def crowded(self) -> bool:
+        """Whether `check` is cheaper than that each feed asks for itself."""
+        return sum(len(wire.topics.wanted) for wire in self._wires) >= _A_CROWD
+
+    async def check(self) -> None:
+        """Tell every ticket's bell where the table says that the ticket is; one asks for all."""
+        # One that is under way may have read the table before the caller's doubt began: all who
+        # come meanwhile share the next one.
+        if self._next_check is None:
+            check = self._check(self._checking)
+            self._next_check = asyncio.create_task(check, name="customer_tickets.check")
+            self._next_check.add_done_callback(_retrieve)
+        await asyncio.shield(self._next_check)
+
+    async def _check(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        self._checking, self._next_check = self._next_check, None
+        bells = [bell for wire in self._wires for bell in wire.topics.bells() if bell.ticket]
+        tickets = list({bell.ticket for bell in bells if bell.ticket is not None})
+        heads: dict[UUID, int] = {}
+        for start in range(0, len(tickets), _ASKED_AT_ONCE):
+            heads |= await self._heads(tickets[start : start + _ASKED_AT_ONCE])
+        for bell in bells:
+            if bell.ticket is not None:
+                bell.checked(heads.get(bell.ticket))
 
     async def aclose(self) -> None:
         """Hang up for good."""
@@ -54,9 +102,59 @@ class Line:
 
     async def hang_up(self) -> None:
         """End every feed: nothing is delivered to any bell of now after this."""
-        for bell in self._topics.bells():
+        wires, self._wires = self._wires, []
+        for wire in wires:
+            wire.silence()
+        for check in (self._checking, self._next_check):
+            if check is not None:
+                check.cancel()
+        self._checking = self._next_check = None
+        for wire in wires:
+            await wire.aclose()
+
+    def _wire_for(self, topic: str) -> _Wire:
+        for wire in self._wires:
+            if topic in wire.topics.wanted:
+                return wire
+        for wire in self._wires:
+            if len(wire.topics.wanted) < _MOST_TOPICS:
+                return wire
+        self._wires.append(
+            _Wire(
+                lambda topics: Socket(
+                    self._url, self._key, self._session, topics, self._pace, self._gate
+                ),
+                self._pace,
+            )
+        )
+        return self._wires[-1]
+
+
+class _Wire:
+    """One websocket at a time for up to a hundred topics, with a pause between attempts."""
+
+    def __init__(self, make: Callable[[Topics], Socket], pace: Pace) -> None:
+        self.topics = Topics()
+        self._make = make
+        self._pace = pace
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether there is, or soon will be, a websocket."""
+        return self._task is not None and not self._task.done()
+
+    def listen(self, bell: Bell) -> None:
+        self.topics.add(bell)
+        if not self.up:
+            self._task = asyncio.create_task(self._keep_up(), name="customer_tickets.live")
+
+    def silence(self) -> None:
+        for bell in self.topics.bells():
             bell.close()
-        self._topics.clear()
+        self.topics.clear()
+
+    async def aclose(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -65,10 +163,10 @@ class Line:
 
     async def _keep_up(self) -> None:
         failures, trouble_since = 0, time.monotonic()
-        while self._topics.wanted:
+        while self.topics.wanted:
             started = time.monotonic()
             await self._use_one()
-            if not self._topics.wanted:
+            if not self.topics.wanted:
                 return
             now = time.monotonic()
             # Only a connection that lasted proves that connecting is worth doing at once.
@@ -88,13 +186,13 @@ class Line:
         return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
 
     async def _use_one(self) -> None:
-        socket = Socket(self._url, self._key, self._session, self._topics, self._pace)
+        socket = self._make(self.topics)
         try:
             await socket.run()
         except Exception as error:  # noqa: BLE001 - whatever the packages raise, it is over
             _log.debug("websocket down: %s", reason(error))
         finally:
-            for bell in self._topics.bells():
+            for bell in self.topics.bells():
                 bell.fail()
             discarding = asyncio.create_task(socket.discard())
             try:
@@ -102,3 +200,9 @@ class Line:
             except asyncio.CancelledError:
                 await discarding  # half a second at most, and no connection is left open
                 raise
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Look at how a check ended, so that asyncio does not report it when nobody waits any more."""
+    if not task.cancelled():
+        task.exception()

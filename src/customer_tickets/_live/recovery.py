@@ -8,7 +8,7 @@ decides whether it is worth asking the table for what comes after it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 
 class Numbered(Protocol):
@@ -23,19 +23,28 @@ class Numbered(Protocol):
 _E = TypeVar("_E", bound=Numbered)
 
 
-class Hole(Exception):
+class Lost(Exception):
+    """The sequence cannot be followed any further; `reason` and `hint` are for the user."""
+
+    reason: Literal["hole", "ahead"]
+    hint: str | None = None
+
+
+class Hole(Lost):
     """The table itself lacks event `missing`: it will never be handed out."""
 
+    reason = "hole"
+
     def __init__(self, missing: int) -> None:
-        super().__init__(f"event {missing} is missing on the server")
+        super().__init__(f"The server lacks event {missing}")
         self.missing = missing
 
 
-class Ahead(Exception):
-    """The reader wants to begin after a number that the ticket has not reached."""
+class Ahead(Lost):
+    """The reader wants to begin after a place that the server has not reached."""
 
-    def __init__(self, newest: int) -> None:
-        super().__init__(f"the ticket's last event is number {newest}")
+    reason = "ahead"
+    hint = "Was the position saved for another ticket, or the database restored?"
 
 
 class Recovery:
@@ -55,13 +64,13 @@ class Recovery:
         self._start = last
         self._announced = last
 
-    def doorbell(self, seq: int) -> None:
-        """Hear that event `seq` was committed."""
+    def doorbell(self, number: int) -> None:
+        """Hear that event `number` was committed."""
         # Once for each number: what the table does not bear out at once is `lagging`, and asked
         # about in a while.
-        if seq > self._announced:
-            self._announced = seq
-            self.behind = self.behind or seq > self.last
+        if number > self._announced:
+            self._announced = number
+            self.behind = self.behind or number > self.last
 
     def ask(self) -> None:
         """Hear that something may have been missed: connected, joined, or the slow timer."""
@@ -84,7 +93,7 @@ class Recovery:
             Ahead: nothing was handed out yet, and the sequence ends before the place to begin.
         """
         if newest < self._start == self.last:
-            raise Ahead(newest)
+            raise Ahead(f"Nothing to go on from: the ticket's last event is number {newest}")
         taken: list[_E] = []
         for event in events:
             if event.seq == self.last + 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,9 @@ from realtime.message import Message, ServerMessage
 from realtime.types import ChannelEvents, RealtimeChannelOptions
 
 from .._borrowed import AnySession
+from .._errors import Unavailable
 from .bell import Topics
+from .gate import Gate
 
 # The package logs each failed attempt as an error; without a handler Python prints those.
 logging.getLogger("realtime").addHandler(logging.NullHandler())
@@ -47,9 +50,11 @@ class Pace:
     stable_after: float = 10.0
     connect_within: float = 10.0
     join_within: float = 20.0
-    beat_every: float = 4.0
-    beat_within: float = 4.0
+    beat_every: float = 2.5
+    beat_within: float = 3.0
     flow_within: float = 3.0
+    # A free project allows 100 joins a second for all its customers together.
+    joins_per_second: float = 40.0
 
 
 class Trouble(Exception):
@@ -58,6 +63,12 @@ class Trouble(Exception):
 
 class _Client(AsyncRealtimeClient):
     """The package's client, with an end that is short whatever the network does."""
+
+    def when_deaf(self, tell: Callable[[asyncio.Task[None]], None]) -> None:
+        """Tell when the task that reads ends, which it may by an error of the package's own."""
+        listening: asyncio.Task[None] | None = self._listen_task  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # the package says only Task
+        if listening is not None:
+            listening.add_done_callback(tell)
 
     async def hang_up(self) -> None:
         connection = self._ws_connection
@@ -75,19 +86,39 @@ class _Heartbeats(AsyncRealtimeChannel):
 
     def __init__(self, client: AsyncRealtimeClient) -> None:
         super().__init__(client, "phoenix")
-        self.answered = asyncio.Event()
+        self._answered = asyncio.Event()
+
+    async def beat(self, within: float) -> None:
+        """Ask whether anybody is there, and wait for the answer."""
+        self._answered.clear()
+        beat = Message(topic="phoenix", event=ChannelEvents.heartbeat, payload={}, ref="beat")
+        try:
+            async with asyncio.timeout(within):
+                await self.socket.send(beat)
+                await self._answered.wait()
+        except TimeoutError:
+            raise Trouble("no answer to a heartbeat") from None
 
     def _handle_message(self, message: ServerMessage) -> None:
-        self.answered.set()
+        self._answered.set()
 
 
 class Socket:
     """One realtime client: topics are joined when first wanted and left when last dropped."""
 
-    def __init__(self, url: str, key: str, session: AnySession, topics: Topics, pace: Pace) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        session: AnySession,
+        topics: Topics,
+        pace: Pace,
+        gate: Gate,
+    ) -> None:
         self._session = session
         self._topics = topics
         self._pace = pace
+        self._gate = gate
         self._client = _Client(
             f"{url}/realtime/v1",
             key,
@@ -107,6 +138,7 @@ class Socket:
         self._token = self._client.access_token = await self._session.token()
         async with asyncio.timeout(self._pace.connect_within):
             await self._client.connect()
+        self._client.when_deaf(self._note_silence)
         beating = asyncio.create_task(self._beat())
         beating.add_done_callback(self._note_end)
         try:
@@ -149,6 +181,9 @@ class Socket:
             # The package mistakes the close of the old channel for one of the new: let it pass.
             await asyncio.sleep(0.2)
             self._client.channels.pop(left.topic, None)
+        await self._gate.pass_through()
+        if topic not in self._topics.wanted:
+            return
         channel = self._client.channel(topic, _options())
         self._channels[topic] = channel
         channel.on_broadcast("event", lambda message: self._ring(topic, message))
@@ -222,21 +257,15 @@ class Socket:
         self._client.channels["phoenix"] = heartbeats
         while True:
             fresh = self._session.seconds_fresh()
-            await asyncio.sleep(max(0.1, min(self._pace.beat_every, fresh)))
-            await self._push_token()
-            heartbeats.answered.clear()
+            await asyncio.sleep(min(self._pace.beat_every, max(fresh, 0.5)))
+            # Auth in trouble is no trouble of this line; the server ends it with the old token.
+            with suppress(TimeoutError, Unavailable):
+                async with asyncio.timeout(self._pace.beat_within):
+                    await self._push_token()
             # A join holds the server's side of the socket, a failing one for five seconds.
-            within = self._pace.join_within if self._joining() else self._pace.beat_within
-            try:
-                async with asyncio.timeout(within):
-                    await self._client.send(
-                        Message(
-                            topic="phoenix", event=ChannelEvents.heartbeat, payload={}, ref="beat"
-                        )
-                    )
-                    await heartbeats.answered.wait()
-            except TimeoutError:
-                raise Trouble("no answer to a heartbeat") from None
+            await heartbeats.beat(
+                self._pace.join_within if self._joining() else self._pace.beat_within
+            )
 
     def _joining(self) -> bool:
         return any(channel.is_joining for channel in self._channels.values())
@@ -251,6 +280,11 @@ class Socket:
             if channel.is_joined:
                 push = await channel.push("access_token", {"access_token": token})
                 push.destroy()  # the server never answers it
+
+    def _note_silence(self, listening: asyncio.Task[None]) -> None:
+        if not listening.cancelled():
+            listening.exception()  # looked at, so that asyncio does not report it
+        self._fail("the reader has ended")
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
@@ -32,7 +33,10 @@ class _OlderMessages(BaseModel):
 _NEWER = TypeAdapter(Newer)
 _OLDER_EVENTS = TypeAdapter(_OlderEvents)
 _OLDER_MESSAGES = TypeAdapter(_OlderMessages)
+_HEADS = TypeAdapter(dict[UUID, int])
 _AT_ONCE = 200
+# Whoever checks does so again by itself: it need not wait as long as a person's call does.
+_HEADS_PATIENCE = 10.0
 
 
 async def events_after(
@@ -41,6 +45,12 @@ async def events_after(
     """Return up to 200 events after number `seq`."""
     arguments = {"ticket_id": ticket_id, "after_seq": seq, "max_events": _AT_ONCE}
     return await connection.call("ticket_events_after", arguments, _NEWER, patience=patience)
+
+
+async def heads(connection: Connection, tickets: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the number of the last event of each of these tickets that is still the caller's."""
+    arguments = {"ticket_ids": [str(ticket) for ticket in tickets]}
+    return await connection.call("ticket_heads", arguments, _HEADS, patience=_HEADS_PATIENCE)
 
 
 async def events_before(

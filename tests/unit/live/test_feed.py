@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,7 +11,7 @@ from customer_tickets import FeedState, FeedStopped, RateLimited, TicketReopened
 from customer_tickets._errors import CustomerTicketsError
 from customer_tickets._events import TicketEvent
 from customer_tickets._live.bell import Bell, Topics
-from customer_tickets._live.feed import AsyncTicketFeed
+from customer_tickets._live.ticket_feed import AsyncTicketFeed
 
 pytestmark = pytest.mark.anyio
 TICKET = uuid4()
@@ -54,11 +54,18 @@ class Exchange:
     def __init__(self) -> None:
         self._topics = Topics()
 
-    def listen(self, topic: str) -> Bell:
-        return self._topics.add(topic)
+    def listen(self, topic: str, ticket: UUID | None = None) -> Bell:
+        bell = Bell(topic, ticket)
+        self._topics.add(bell)
+        return bell
 
     def leave(self, bell: Bell) -> None:
         self._topics.remove(bell)
+
+    crowded = False
+
+    async def check(self) -> None:
+        raise AssertionError("nobody else is there")
 
     @property
     def bell(self) -> Bell:
