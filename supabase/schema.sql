@@ -1561,15 +1561,14 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
-CREATE OR REPLACE FUNCTION private.refuse_changed_draft(draft public.ticket_drafts)
+CREATE OR REPLACE FUNCTION private.refuse_changed_draft()
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 begin
   perform private.refuse('TK009', 'The draft was changed elsewhere.',
-    'The detail is the newer draft: decide what is kept, and save that with its version.',
-    private.draft_json(draft)::text);
+    'Read the newer one: decide what is kept, and save that with its version.');
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
@@ -1757,7 +1756,7 @@ begin
     then
       return draft;
     elsif draft.version <> wanted.version then
-      perform private.refuse_changed_draft(draft);
+      perform private.refuse_changed_draft();
     end if;
     update public.ticket_drafts d
     set handling_org_id = wanted.handling_org_id, subject = wanted.subject,
@@ -2403,7 +2402,7 @@ begin
     end if;
     return answer;
   elsif draft.version is distinct from submit_draft.version then
-    perform private.refuse_changed_draft(draft);
+    perform private.refuse_changed_draft();
   elsif draft.ticket_id is null then
     perform public.create_ticket(
       draft.id, draft.subject, draft.description, draft.handling_org_id, draft.priority

@@ -26,6 +26,7 @@ class AsyncDraftEditor:
     def __init__(
         self,
         store: Callable[[DraftInput, Draft | None], Awaitable[Draft]],
+        newest: Callable[[UUID], Awaitable[Draft]],
         submit: Callable[[Draft], Awaitable[Submitted]],
         discard: Callable[[UUID], Awaitable[bool]],
         draft: Draft | None,
@@ -33,6 +34,7 @@ class AsyncDraftEditor:
         every: float,
     ) -> None:
         self._store = store
+        self._newest = newest
         self._submit = submit
         self._discard = discard
         self._every = every
@@ -154,9 +156,14 @@ class AsyncDraftEditor:
             return self._draft
 
     async def resolve(self, *, keep: Literal["mine", "theirs"]) -> None:
-        """End a conflict: go on from the newer draft, with one's own changes or without them."""
+        """End a conflict: go on from the newer draft, with one's own changes or without them.
+
+        Raises:
+            NotFound: it was submitted or discarded meanwhile.
+        """
         if isinstance(self._error, DraftConflict):
-            self._draft = self._error.newer
+            known = self._first.id if self._draft is None else self._draft.id
+            self._draft = await self._newest(known)
             self._error = None
             if keep == "theirs":
                 self._changes = {}

@@ -163,9 +163,12 @@ class Conflict(CustomerTicketsError):
 
 
 class DraftConflict(Conflict):
-    """The draft was saved elsewhere meanwhile, so nothing was overwritten; `newer` is that one."""
+    """The draft was saved elsewhere meanwhile, so nothing was overwritten.
 
-    newer: Draft
+    `newer` is the draft as it is now, or None when it could not be read.
+    """
+
+    newer: Draft | None = None
 
 
 class Unavailable(CustomerTicketsError):

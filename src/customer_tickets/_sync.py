@@ -252,7 +252,11 @@ class DraftEditor:
         return self._portal.run(self._async.save)
 
     def resolve(self, *, keep: Literal["mine", "theirs"]) -> None:
-        """End a conflict: go on from the newer draft, with one's own changes or without them."""
+        """End a conflict: go on from the newer draft, with one's own changes or without them.
+
+        Raises:
+            NotFound: it was submitted or discarded meanwhile.
+        """
         return self._portal.run(self._async.resolve, keep=keep)
 
     def submit(self) -> Submitted:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import supabase_auth.errors as auth
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ._errors import (
     Busy,
@@ -38,7 +38,6 @@ from ._errors import (
     UnexpectedAnswer,
 )
 from ._inputs import spoken
-from ._models import Draft
 
 _OBJECT = TypeAdapter(dict[str, Any])
 _SIGN_IN_HINT = "Sign in first."
@@ -157,11 +156,6 @@ def _own(code: str, body: dict[str, Any], where: dict[str, Any]) -> CustomerTick
     if isinstance(error, ReopenWindowOver | RatingWindowOver):
         with suppress(TypeError, ValueError):
             error.ended_at = datetime.fromisoformat(str(body.get("details")))
-    if isinstance(error, DraftConflict):
-        try:
-            error.newer = Draft.model_validate_json(str(body.get("details")))
-        except ValidationError:
-            return Conflict(message, hint=hint, **where)
     return error
 
 

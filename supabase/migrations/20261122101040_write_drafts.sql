@@ -11,14 +11,13 @@ begin
 end
 $$;
 
--- The newer draft comes along: whoever is late can show both at once.
-create function private.refuse_changed_draft(draft public.ticket_drafts) returns void
+-- Without the newer draft: the server's log keeps what an error says.
+create function private.refuse_changed_draft() returns void
 language plpgsql set search_path = ''
 as $$
 begin
   perform private.refuse('TK009', 'The draft was changed elsewhere.',
-    'The detail is the newer draft: decide what is kept, and save that with its version.',
-    private.draft_json(draft)::text);
+    'Read the newer one: decide what is kept, and save that with its version.');
 end
 $$;
 
@@ -191,7 +190,7 @@ begin
     then
       return draft;
     elsif draft.version <> wanted.version then
-      perform private.refuse_changed_draft(draft);
+      perform private.refuse_changed_draft();
     end if;
     update public.ticket_drafts d
     set handling_org_id = wanted.handling_org_id, subject = wanted.subject,
@@ -322,7 +321,7 @@ begin
     end if;
     return answer;
   elsif draft.version is distinct from submit_draft.version then
-    perform private.refuse_changed_draft(draft);
+    perform private.refuse_changed_draft();
   elsif draft.ticket_id is null then
     perform public.create_ticket(
       draft.id, draft.subject, draft.description, draft.handling_org_id, draft.priority
@@ -343,7 +342,7 @@ comment on function public.submit_draft is
 
 revoke all on function private.refuse_unknown_draft()
   from public, anon, authenticated, service_role;
-revoke all on function private.refuse_changed_draft(public.ticket_drafts)
+revoke all on function private.refuse_changed_draft()
   from public, anon, authenticated, service_role;
 revoke all on function private.draft_problems(public.ticket_drafts)
   from public, anon, authenticated, service_role;
@@ -372,7 +371,7 @@ revoke all on function public.submit_draft(uuid, integer)
 -- The rest is for save_draft alone.
 grant execute on function private.refuse_unknown_draft()
   to authenticated, service_role;
-grant execute on function private.refuse_changed_draft(public.ticket_drafts)
+grant execute on function private.refuse_changed_draft()
   to authenticated, service_role;
 grant execute on function private.draft_problems(public.ticket_drafts)
   to authenticated, service_role;

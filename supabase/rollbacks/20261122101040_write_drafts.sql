@@ -12,5 +12,5 @@ drop function private.known_attachments(uuid, jsonb);
 drop function private.insert_draft(public.ticket_drafts);
 drop function private.lock_draft(uuid);
 drop function private.draft_problems(public.ticket_drafts);
-drop function private.refuse_changed_draft(public.ticket_drafts);
+drop function private.refuse_changed_draft();
 drop function private.refuse_unknown_draft();

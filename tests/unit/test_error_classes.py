@@ -12,7 +12,6 @@ import re
 import sys
 import warnings
 from datetime import UTC, datetime
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -20,9 +19,7 @@ import supabase_auth.errors as auth
 
 import customer_tickets
 from customer_tickets import (
-    Conflict,
     CustomerTicketsError,
-    DraftConflict,
     InvalidInput,
     Offline,
     RatingWindowOver,
@@ -141,25 +138,10 @@ def test_a_network_error_inside_one_of_auth_is_offline() -> None:
             assert isinstance(from_auth(error), Offline)
 
 
-DRAFT: dict[str, object] = {
-    "id": str(uuid4()),
-    "ticket_id": None,
-    "handling_org_id": None,
-    "subject": "private",
-    "description": "",
-    "priority": "medium",
-    "body": "",
-    "reply_to": None,
-    "version": 3,
-    "created_at": "2026-01-02T03:04:05+00:00",
-    "updated_at": "2026-01-02T03:04:05+00:00",
-    "attachments": [],
-}
 DETAILS = {
     "TK001": json.dumps([{"field": "subject", "message": "It is missing."}]),
     "TK005": "2026-01-02T03:04:05+00:00",
     "TK007": "2026-01-02T03:04:05+00:00",
-    "TK009": json.dumps(DRAFT),
 }
 RAISED = sorted(
     {
@@ -204,15 +186,6 @@ def test_when_a_window_ended_is_kept(
     unknown = raised(code, "soon")
     assert isinstance(unknown, kind)
     assert unknown.ended_at is None
-
-
-def test_the_newer_draft_comes_with_the_conflict() -> None:
-    error = raised("TK009", DETAILS["TK009"])
-    assert isinstance(error, DraftConflict)
-    assert error.newer is not None
-    assert (error.newer.version, error.newer.subject) == (3, "private")
-    for unreadable in ("", "{}", "null"):
-        assert isinstance(raised("TK009", unreadable), Conflict)
 
 
 def test_a_field_is_named_whatever_the_details_are() -> None:

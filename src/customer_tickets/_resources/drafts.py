@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from .._connection import Connection
 from .._draft_content import UNSET, DraftInput, Submitted, Unset, draft_input
 from .._draft_editor import AsyncDraftEditor
-from .._errors import CustomerTicketsError, FieldError, InvalidInput, NotFound
+from .._errors import CustomerTicketsError, DraftConflict, FieldError, InvalidInput, NotFound
 from .._inputs import checked, id_of
 from .._models import Attachment, Draft, Frozen, Message, Organization, Priority, Ticket
 from .._progress import ProgressTo
@@ -61,6 +60,7 @@ class AsyncDrafts:
                 self._connection.rest.from_("ticket_drafts")
                 .select(_COLUMNS, count=CountMethod.exact)
                 .eq("user_id", str(self._connection.session.user.id))
+                .order("place", foreign_table="ticket_attachments")
                 .order("id")
             )
             if found:
@@ -81,6 +81,7 @@ class AsyncDrafts:
             .select(_COLUMNS)
             .eq("user_id", str(self._connection.session.user.id))
             .eq("id", str(_draft_id(id)))
+            .order("place", foreign_table="ticket_attachments")
         )
         answer = await self._connection.select(query, _DRAFTS)
         if not answer.items:
@@ -138,7 +139,23 @@ class AsyncDrafts:
             ),
         }
         wanted = draft_input(draft, id_of(ticket), id, changes)
-        return await store(self._connection, wanted, draft, progress)
+        return await self._store(wanted, draft, progress)
+
+    async def _store(
+        self, wanted: DraftInput, known: Draft | None, progress: ProgressTo = None
+    ) -> Draft:
+        async with self._with_newer(wanted.id):
+            return await store(self._connection, wanted, known, progress)
+
+    @asynccontextmanager
+    async def _with_newer(self, id: UUID) -> AsyncIterator[None]:
+        """Give a conflict the newer draft, which an error of the database could not carry."""
+        try:
+            yield
+        except DraftConflict as conflict:
+            with suppress(CustomerTicketsError):
+                conflict.newer = await self.get(id)
+            raise
 
     def edit(
         self,
@@ -160,7 +177,8 @@ class AsyncDrafts:
         # What is wrong with the ticket's id is said now, not in the background.
         first = draft_input(draft, id_of(ticket), None, {})
         return AsyncDraftEditor(
-            partial(store, self._connection),
+            self._store,
+            self.get,
             self.submit,
             self.discard,
             draft,
