@@ -13,7 +13,7 @@ BIN := .venv/bin
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup demo test test-remote test-sql-versions check lock clean
+.PHONY: setup demo test test-remote test-sql-versions soak check lock clean
 setup: .venv/.ready
 
 demo: .venv/.ready
@@ -36,6 +36,10 @@ test-sql-versions: .venv/.ready
 		echo "$$bin"; \
 		CUSTOMER_TICKETS_TEST_POSTGRES=$$bin $(BIN)/python -m pytest --quiet tests/sql || exit 1; \
 	done
+
+# Live threads under random faults, for an hour; SECONDS=120 for less, SEED=... for the same again.
+soak: .venv/.ready
+	@$(BIN)/python tests/soak.py --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
 
 check: .venv/.ready
 	$(BIN)/ruff format --check --quiet
