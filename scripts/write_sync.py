@@ -57,6 +57,7 @@ from ._resources.tickets import AsyncTicketPage
 from ._stores import SessionStore
 from ._sync_feed import TicketFeed, TicketListFeed
 from ._thread import AsyncTicketThread
+from ._view import Verification
 from ._uploads import AttachmentSource
 
 if TYPE_CHECKING:
@@ -106,10 +107,12 @@ LIFE = """
         self._portal = Portal(client.aclose)
 
     @classmethod
-    def from_env(cls, *, timeout: float = 30.0, store: SessionStore | None = None) -> Self:
+    def from_env(
+        cls, *, timeout: float = 30.0, cache: float = 0.0, store: SessionStore | None = None
+    ) -> Self:
         {from_env_doc}
         client = cls.__new__(cls)
-        client._start(AsyncCustomerTickets.from_env(timeout=timeout, store=store))
+        client._start(AsyncCustomerTickets.from_env(timeout=timeout, cache=cache, store=store))
         return client
 
     @classmethod

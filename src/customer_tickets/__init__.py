@@ -86,6 +86,7 @@ from ._sync import (
 from ._sync_feed import TicketFeed, TicketListFeed
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
+from ._view import Verification
 
 __version__ = "0.1.0"
 
@@ -176,5 +177,6 @@ __all__ = [
     "Unset",
     "Upload",
     "User",
+    "Verification",
     "verify_export",
 ]

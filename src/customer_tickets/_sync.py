@@ -41,6 +41,7 @@ from ._stores import SessionStore
 from ._sync_feed import TicketFeed, TicketListFeed
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
+from ._view import Verification
 
 if TYPE_CHECKING:
     import pandas
@@ -106,6 +107,9 @@ class TicketPage:
     def __init__(self, portal: Portal, inner: AsyncTicketPage) -> None:
         self._portal = portal
         self._async = inner
+
+    def __repr__(self) -> str:
+        return repr(self._async).replace("Async", "", 1)
 
     def _repr_html_(self) -> str:
         return self._async._repr_html_()  # pyright: ignore[reportPrivateUsage] # the notebooks' own name
@@ -726,6 +730,14 @@ class TicketThread:
             self._portal, self._async.live(after, check_every=check_every, poll_every=poll_every)
         )
 
+    def verify(self) -> Verification:
+        """Compare the events and messages that this thread shows with what the server has.
+
+        A thread that a live feed keeps up to date is the same as the server, however often the
+        network died: this reads everything again and holds it to that.
+        """
+        return self._portal.run(self._async.verify)
+
 
 class CustomerTickets:
     """A customer's side of support tickets, for code that does not await; open it with `with`.
@@ -760,14 +772,16 @@ class CustomerTickets:
         self._portal = Portal(client.aclose)
 
     @classmethod
-    def from_env(cls, *, timeout: float = 30.0, store: SessionStore | None = None) -> Self:
+    def from_env(
+        cls, *, timeout: float = 30.0, cache: float = 0.0, store: SessionStore | None = None
+    ) -> Self:
         """Make a client from SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY).
 
         Raises:
             InvalidInput: one of them is missing; the error names it.
         """
         client = cls.__new__(cls)
-        client._start(AsyncCustomerTickets.from_env(timeout=timeout, store=store))
+        client._start(AsyncCustomerTickets.from_env(timeout=timeout, cache=cache, store=store))
         return client
 
     @classmethod

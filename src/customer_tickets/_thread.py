@@ -38,7 +38,7 @@ from ._resources.attachments import AsyncAttachments
 from ._resources.messages import Written
 from ._rows import History, Messages
 from ._uploads import AttachmentSource, file_list, uploaded
-from ._view import ThreadView
+from ._view import ThreadView, Verification
 
 # A live reader asks again by itself: it need not wait as long as a person's call does.
 _FEED_PATIENCE = 10.0
@@ -342,6 +342,23 @@ class AsyncTicketThread:
             check_every=options.check_every,
             poll_every=options.poll_every,
         )
+
+    async def verify(self) -> Verification:
+        """Compare the events and messages that this thread shows with what the server has.
+
+        A thread that a live feed keeps up to date is the same as the server, however often the
+        network died: this reads everything again and holds it to that.
+        """
+        shown = self._view.history
+        server: list[TicketEvent] = []
+        place, end = shown[0].seq - 1, shown[-1].seq
+        while place < end:
+            newer = await history.events_after(self._connection, self.ticket.id, place)
+            if not newer.events:
+                break
+            server += newer.events
+            place = newer.events[-1].seq
+        return self._view.compared(server)
 
     async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
         newer = await history.events_after(

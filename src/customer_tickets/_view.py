@@ -8,7 +8,7 @@ from uuid import UUID
 
 from . import _html
 from ._events import MessageAdded, TicketEvent
-from ._models import Attachment, Draft, Feedback, Message, Organization, Permissions, Ticket
+from ._models import Attachment, Draft, Feedback, Frozen, Message, Organization, Permissions, Ticket
 from ._rows import history_rows
 
 
@@ -24,6 +24,22 @@ class ThreadAnswer:
     attachments: tuple[Attachment, ...]
     feedback: Feedback | None
     draft: Draft | None
+
+
+class Verification(Frozen):
+    """What a comparison of a thread with the server found.
+
+    It covers the events `first_seq` to `last_seq`; `differing` has the numbers of those that are
+    shown otherwise than the server has them. It is true when there are none.
+    """
+
+    _shown = ("first_seq", "last_seq", "differing")
+    first_seq: int
+    last_seq: int
+    differing: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return not self.differing
 
 
 class ThreadView:
@@ -101,6 +117,22 @@ class ThreadView:
             read = max(ticket.last_read_seq, self.ticket.last_read_seq)
             self.ticket = ticket.model_copy(update={"last_read_seq": read})
             self.can = can if can is not None else self.can
+
+    def compared(self, events: Iterable[TicketEvent]) -> Verification:
+        """Compare what is shown with what the server has of the same numbers."""
+        server = {event.seq: event for event in events}
+        said = {
+            event.seq: event.message for event in server.values() if isinstance(event, MessageAdded)
+        }
+        shown = {message.seq: message for message in self.confirmed}
+        differing = [
+            event.seq
+            for event in self.history
+            if server.get(event.seq) != event or shown.get(event.seq) != said.get(event.seq)
+        ]
+        return Verification(
+            first_seq=self.history[0].seq, last_seq=self.read_to, differing=tuple(differing)
+        )
 
     def add_messages(self, messages: Iterable[Message]) -> None:
         """Take in messages, old or new."""
