@@ -71,14 +71,16 @@ class AsyncCustomerTickets:
         self._attachments = AsyncAttachments(self._connection)
 
     @classmethod
-    def from_env(cls, *, timeout: float = 30.0, store: SessionStore | None = None) -> Self:
+    def from_env(
+        cls, *, timeout: float = 30.0, cache: float = 0.0, store: SessionStore | None = None
+    ) -> Self:
         """Make a client from SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY).
 
         Raises:
             InvalidInput: one of them is missing; the error names it.
         """
         url, key = from_environment(os.environ)
-        return cls(url, key, timeout=timeout, store=store)
+        return cls(url, key, timeout=timeout, cache=cache, store=store)
 
     @classmethod
     async def from_supabase(cls, client: AsyncClient | Client, *, timeout: float = 30.0) -> Self:

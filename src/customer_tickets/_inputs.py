@@ -171,6 +171,8 @@ def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
         return f"must be at least {context['ge']}"
     if kind == "less_than_equal":
         return f"must be at most {context['le']}"
+    if kind == "timezone_aware":
+        return "must have a time zone, as in datetime.now(UTC)"
     if kind == "string_type":
         return "must be text"
     return message.removeprefix("Value error, ")

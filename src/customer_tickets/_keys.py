@@ -63,6 +63,13 @@ def checked_timeout(timeout: object) -> float:
     raise InvalidInput([FieldError("timeout", "must be a number of seconds above 0")])
 
 
+def checked_cache(cache: object) -> float:
+    """Return the seconds that answers are kept, or raise InvalidInput."""
+    if isinstance(cache, int | float) and not isinstance(cache, bool) and 0 <= cache < 1e6:
+        return float(cache)
+    raise InvalidInput([FieldError("cache", "must be a number of seconds from 0 on")])
+
+
 def _role(key: str) -> str | None:
     if key.startswith("sb_publishable_"):
         return "anon"

@@ -10,7 +10,7 @@ import httpx
 
 from ._borrowed import AnySession, BorrowedSession, lent
 from ._connection import Connection
-from ._keys import checked_key, checked_timeout, checked_url
+from ._keys import checked_cache, checked_key, checked_timeout, checked_url
 from ._live.line import Line
 from ._resources import history
 from ._session import Session
@@ -30,6 +30,7 @@ class Parts:
     def own(cls, url: str, key: str, *, timeout: float, cache: float, store: object) -> Self:
         """Make the parts around a session of their own."""
         url, key, timeout = checked_url(url), checked_key(key), checked_timeout(timeout)
+        cache = checked_cache(cache)
         http = _http()
         session = Session(url, key, http, timeout=timeout, store=checked_store(store))
         return cls._around(session, url, key, http, timeout=timeout, cache=cache)

@@ -48,6 +48,19 @@ def fill(stack: LocalStack, people: People) -> Fill:
     return make
 
 
+async def test_a_page_says_in_short_what_it_is(tickets: Client, people: People) -> None:
+    await create(tickets, people, "Not to be shown")
+    page = await page_of(tickets, search="not", total=True)
+    name = type(page).__name__
+    assert repr(page) == f"<{name} items=1 total=1 has_next=False has_previous=False>"
+
+
+async def test_a_time_without_a_zone_is_refused(tickets: Client) -> None:
+    naive = datetime.now()  # noqa: DTZ005 # the point
+    with pytest.raises(InvalidInput, match="updated_after: must have a time zone"):
+        await page_of(tickets, updated_after=naive)
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("sort", ["created_at", "-created_at", "-updated_at", "priority"])
 async def test_pages_lead_back_the_way_they_came(tickets: Client, fill: Fill, sort: str) -> None:

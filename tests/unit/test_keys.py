@@ -69,6 +69,17 @@ def test_what_is_no_time_is_refused(timeout: object) -> None:
             face("https://abc.supabase.co", "sb_publishable_abc", timeout=timeout)  # type: ignore[arg-type] # the point
 
 
+@pytest.mark.parametrize("cache", ["x", None, -1, float("nan"), float("inf"), True, b"1"])
+def test_what_is_no_time_to_keep_answers_is_refused(
+    cache: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://abc.supabase.co")
+    monkeypatch.setenv("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_abc")
+    for face in (AsyncCustomerTickets, CustomerTickets):
+        with pytest.raises(InvalidInput, match="cache: must be a number of seconds from 0 on"):
+            face.from_env(cache=cache)  # type: ignore[arg-type] # the point
+
+
 @pytest.mark.parametrize("wrong", [5, b"x", object()])
 def test_what_is_no_text_is_refused(wrong: object) -> None:
     with pytest.raises(InvalidInput, match="url"):

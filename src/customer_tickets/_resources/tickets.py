@@ -73,7 +73,7 @@ class TicketQuery(Frozen):
         return self.sort.removeprefix("-") == "created_at" and not any(moving)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AsyncTicketPage:
     """One page of a list of tickets.
 
@@ -127,6 +127,10 @@ class AsyncTicketPage:
             ImportError: pandas is not installed.
         """
         return ticket_frame(self.items)
+
+    def __repr__(self) -> str:
+        more = f"has_next={self.has_next} has_previous={self.has_previous}"
+        return f"<{type(self).__name__} items={len(self.items)} total={self.total} {more}>"
 
     def _repr_html_(self) -> str:
         more = "there are more after these" if self.has_next else "the list ends here"
