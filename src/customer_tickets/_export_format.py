@@ -23,6 +23,7 @@ from ._rows import what
 MANIFEST = "manifest.json"
 _ATTACHMENTS = "attachments"
 _FOLDER = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_FILE = re.compile(rf"({_ATTACHMENTS}/)?[^/\\:\0\r\n]+")
 # What Markdown gives a meaning to somewhere; a backslash takes it away.
 _MEANING = re.compile(r"([!-/:-@\[-`{-~])")
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -36,8 +37,7 @@ def _folder_name(name: str) -> str:
 
 def _file_path(path: str) -> str:
     # A manifest is read from a disk where anybody may have changed it: no path leads elsewhere.
-    folder, _, name = path.rpartition("/")
-    if folder not in {"", _ATTACHMENTS} or name in {"", ".", ".."} or re.search(r"[\\:\0]", name):
+    if not _FILE.fullmatch(path) or path.rpartition("/")[2] in {".", ".."}:
         raise ValueError("is no file of a ticket")
     return path
 
@@ -251,7 +251,8 @@ def _quoted(text: str) -> list[str]:
     """Return Markdown that somebody wrote as a quote, none if it is blank."""
     if not text.strip():
         return []
-    return ["\n".join(f"> {line}".rstrip() for line in _LINE_END.split(text.strip("\r\n")))]
+    lines = _LINE_END.split(text.strip("\r\n"))
+    return ["\n".join(f"> {line}" if line else ">" for line in lines)]
 
 
 def _plain(text: str) -> str:

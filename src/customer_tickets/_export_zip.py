@@ -141,7 +141,7 @@ def _checked(open_file: _Open) -> Iterator[None]:
         yield
     if wrong:
         raise ExportDamaged(
-            f"{len(wrong)} files are missing or not what the manifest says.",
+            f"Missing, or not what the manifest says: {len(wrong)} of the files.",
             wrong,
             hint="Export to the same folder again: what is damaged is fetched anew.",
         )

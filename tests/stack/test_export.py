@@ -39,6 +39,7 @@ from stack.conftest import Opener
 
 pytestmark = pytest.mark.anyio
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "export.py"
 CHILD = Path(__file__).with_name("export_child.py")
 
 
@@ -524,3 +525,32 @@ async def test_what_the_disk_does_not_keep_is_noticed(
             folder.keep(part, file, "", entry)
     assert (tmp_path / "e" / "manifest.json").read_bytes() == b"content"
     assert names_in(tmp_path / "e") == ["manifest.json"]
+
+
+def example(stack: Stack, people: People, to: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLE), str(to)],
+        env={
+            **os.environ,
+            "SUPABASE_URL": stack.url,
+            "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
+            "TICKETS_EMAIL": people.ana.email,
+            "TICKETS_PASSWORD": people.ana.password,
+        },
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+
+async def test_the_example_runs_every_day(
+    tickets: Client, people: People, stack: Stack, tmp_path: Path
+) -> None:
+    await with_files(tickets, people, b"one")
+    said: list[str] = []
+    for _ in range(2):
+        done = example(stack, people, tmp_path / "e")
+        assert (done.returncode, done.stderr) == (0, "")
+        said.append(done.stdout)
+    assert "1 tickets, 1 of them new or changed" in said[0]
+    assert "1 tickets, 0 of them new or changed" in said[1]
