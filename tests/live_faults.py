@@ -154,7 +154,8 @@ FAULTS: dict[str, Fault] = {
     "realtime killed and restarted": Fault(_restart_realtime, 2.0),
     "gateway killed and restarted": Fault(_restart_part("gateway"), 2.0),
     "PostgREST killed and restarted": Fault(_restart_part("rest"), 2.0),
-    "Postgres restarted": Fault(_restart_postgres, 5.0),
+    # Realtime follows the log again a moment later, and tells nobody what it missed.
+    "Postgres restarted": Fault(_restart_postgres, 2.5, options=_SOON),
     "broadcasts dropped": Fault(_spoil("drop", 100), 1.5, _reset, _SOON),
     "broadcasts repeated": Fault(_spoil("repeat", 100), 1.0, _reset),
     "broadcasts swapped": Fault(_spoil("swap", 100), 1.5, _reset, _SOON),
