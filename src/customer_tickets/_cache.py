@@ -16,6 +16,7 @@ class _Kept:
     answer: Any
     until: float
     tickets: frozenset[UUID]
+    any_new: bool
     any_change: bool
 
 
@@ -52,9 +53,12 @@ class Cache:
         *,
         asked_at: int,
         tickets: Iterable[UUID] = (),
+        any_new: bool = False,
         any_change: bool = False,
     ) -> None:
-        """Keep an answer that shows these tickets; `any_change` of any other makes it wrong too.
+        """Keep an answer that shows these tickets, and says whether others make it wrong too.
+
+        `any_new`: one that was not there before does. `any_change`: a change of any does.
 
         Nothing is kept when something changed after the question was asked: the answer may be of
         before.
@@ -65,16 +69,20 @@ class Cache:
         while len(self._kept) >= _MOST:
             del self._kept[next(iter(self._kept))]
         until = self._clock() + self._seconds
-        self._kept[key] = _Kept(answer, until, frozenset(tickets), any_change)
+        self._kept[key] = _Kept(answer, until, frozenset(tickets), any_new, any_change)
 
     def changed(self, ticket: UUID) -> None:
-        """Drop what shows this ticket, and what a change of any ticket makes wrong."""
+        """Drop what shows this ticket, and what its change, or that it is new, makes wrong."""
         self._changes += 1
-        self._kept = {
-            key: kept
-            for key, kept in self._kept.items()
-            if not kept.any_change and ticket not in kept.tickets
-        }
+        still: dict[Hashable, _Kept] = {}
+        # Older answers come first: what one of them shows is not new to those after it.
+        is_known = False
+        for key, kept in self._kept.items():
+            shows = ticket in kept.tickets
+            is_known = is_known or shows
+            if not (shows or kept.any_change or (kept.any_new and not is_known)):
+                still[key] = kept
+        self._kept = still
 
     def clear(self) -> None:
         """Drop everything, because somebody else signs in."""

@@ -307,6 +307,7 @@ async def test_pages_are_kept_until_an_own_write_changes_them(
     assert [message.body for message in (await thread_of(tickets, ticket)).messages] == ["Two"]
     await got(threads[0].close_ticket())
     assert (await got(tickets.counts())).closed == 1
+    assert len((await page_of(tickets)).items) == 1
     await create(tickets, people, "Three")
     assert len((await page_of(tickets)).items) == 2
 
@@ -327,7 +328,7 @@ async def test_a_live_event_drops_what_it_changes(
         True,
         False,
     ]
-    assert (await thread_of(tickets, other)).history is kept.history
+    assert (await thread_of(tickets, other)).history[0] is kept.history[0]
 
 
 async def test_what_was_kept_is_gone_with_the_user(opener: Opener, people: People) -> None:

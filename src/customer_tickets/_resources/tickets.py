@@ -174,7 +174,9 @@ async def fetch_page(
     else:
         page = AsyncTicketPage(items, answer.total, more, place is not None, query, connection)
     shown = [ticket.id for ticket in items]
-    connection.cache.put(key, page, asked_at=asked_at, tickets=shown, any_change=not query.steady)
+    connection.cache.put(
+        key, page, asked_at=asked_at, tickets=shown, any_new=True, any_change=not query.steady
+    )
     return page
 
 
