@@ -26,6 +26,7 @@ from ._translate import from_network, from_response, from_storage, request_id
 
 _log = logging.getLogger("customer_tickets")
 _T = TypeVar("_T")
+_FEEDS_AT_ONCE = 8
 # What is sent once more for each attempt, with the headers of the user.
 _Send = Callable[[httpx.Headers], Awaitable[httpx.Response]]
 _Translate = Callable[[httpx.Response], CustomerTicketsError]
@@ -72,15 +73,22 @@ class Connection:
         self._http = http
         self._timeout = timeout
         self._background: set[asyncio.Task[None]] = set()
+        # Feeds ask by themselves, perhaps a thousand of them at one moment: time that is spent
+        # waiting for one's turn is not time that the server took.
+        self._in_turn = asyncio.Semaphore(_FEEDS_AT_ONCE)
 
-    def in_background(self, work: Coroutine[Any, Any, object]) -> None:
+    def in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Run something that reports its own failure; it ends with the client at the latest."""
         task = asyncio.create_task(_quiet(work), name="customer_tickets.background")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        # One that is cancelled before its first step never comes to awaiting its work.
+        task.add_done_callback(lambda _: work.close())
+        return task
 
     async def aclose(self) -> None:
         """End what runs in the background."""
+        await asyncio.sleep(0)  # what has not begun yet begins, so that it can say how it ended
         for task in self._background:
             task.cancel()
         if self._background:
@@ -107,8 +115,12 @@ class Connection:
         }
         try:
             query = self.rest.rpc(function, present)
-            send = _sending(query) if patience is None else _brief_at_first(query, patience / 4)
-            response = await self._send(send, function, patience)
+            if patience is None:
+                response = await self._send(_sending(query), function, None)
+            else:
+                async with self._in_turn:
+                    brief = _brief_at_first(query, patience / 4)
+                    response = await self._send(brief, function, patience)
         except CustomerTicketsError as error:
             error.write_id = write_id
             raise

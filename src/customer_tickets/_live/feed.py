@@ -106,9 +106,10 @@ class AsyncFeed(Generic[Event]):
         self._line = line
         self._check_every = check_every
         self._poll_every = poll_every
-        self._failures = 0
+        self._failures = self._lags = 0
         self._caught_up = False
         self._unsure = False
+        self._error: Unavailable | None = None
         self._ready: deque[Event | FeedStopped] = deque()
         self._bell: Bell | None = None
         self._looked_at = time.monotonic()
@@ -174,6 +175,11 @@ class AsyncFeed(Generic[Event]):
     def reason(self) -> str | None:
         """Why there is no websocket for this ticket, where the server gave a reason."""
         return None if self._bell is None else self._bell.refused
+
+    @property
+    def error(self) -> Unavailable | None:
+        """Why the last question to the server had no answer; None when it had one."""
+        return self._error
 
     def __aiter__(self) -> AsyncIterator[Event | FeedStopped]:
         return self
@@ -246,7 +252,8 @@ class AsyncFeed(Generic[Event]):
         if not bell.joined:
             return self._poll_every
         if self._recovery.lagging:
-            return min(1.0, self._check_every)
+            # An announcement can overtake its own commit by a moment, a replica by a while.
+            return min(0.02 * 2.0 ** min(self._lags, 6), 1.0, self._check_every)
         return self._check_every
 
     async def _finish_reading(self, bell: Bell) -> None:
@@ -270,16 +277,18 @@ class AsyncFeed(Generic[Event]):
                 await self._line.check()
                 self._hear(bell)
                 if not self._recovery.behind:
-                    self._caught_up, self._failures = True, 0
+                    self._caught_up, self._failures, self._error = True, 0, None
                     return
             events = await self._ask()
             if self._stopped:
                 return
             self._ready.extend(events)
+            self._lags = self._lags + 1 if self._recovery.lagging else 0
             self._caught_up = self._caught_up or not self._recovery.behind
-            self._failures = 0
+            self._failures, self._error = 0, None
         except Unavailable as error:
             self._recovery.failed()
+            self._error = error
             self._failures += 1
             ceiling = min(30.0, self._poll_every * 2.0 ** min(self._failures - 1, 5))
             await _pause(error, bell, ceiling)
