@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
+from ._arguments import check_flags
 from ._errors import FieldError, InvalidInput
 from ._export import ExportReport, export
 from ._inputs import Credentials, FeedOptions, NewAccount, NewTicket, checked, id_of
@@ -187,6 +188,7 @@ class AsyncCustomerTickets:
         Args:
             everywhere: end all sessions of this user, on other devices too.
         """
+        check_flags(everywhere=everywhere)
         try:
             await self._session.sign_out(everywhere=everywhere)
         finally:
@@ -393,6 +395,7 @@ class AsyncCustomerTickets:
             NotFound: the ticket does not exist, or it is not yours.
             ExportFailed: the disk is full, or you may not write there; what was complete is kept.
         """
+        check_flags(attachments=attachments)
         wanted = None if ticket is None else _ticket_id(ticket)
         return await export(
             self._connection, to, wanted, attachments=attachments, progress=progress

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, Field, StrictStr
 
+from ._arguments import check_kind
 from ._errors import FieldError, InvalidInput
 from ._inputs import checked, printable, spoken
 from ._models import Draft, Frozen, Message, Priority, Ticket
@@ -58,6 +59,7 @@ def draft_input(
     draft: Draft | None, ticket_id: object, id: UUID | None, changes: dict[str, object]
 ) -> DraftInput:
     """Return the checked content of a draft's next version."""
+    check_kind(draft, (Draft, type(None)), "draft")
     if draft is not None and ticket_id is not None and ticket_id != draft.ticket_id:
         raise InvalidInput([FieldError("ticket", "is not the ticket of this draft")])
     base: dict[str, object] = {

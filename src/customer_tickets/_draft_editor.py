@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Literal, Self
 from uuid import UUID
 
+from ._arguments import refuse_unless
 from ._draft_content import UNSET, DraftInput, Submitted, Unset, draft_input
 from ._errors import CustomerTicketsError, DraftConflict, NotFound, Unavailable
 from ._inputs import id_of
@@ -161,6 +162,7 @@ class AsyncDraftEditor:
         Raises:
             NotFound: it was submitted or discarded meanwhile.
         """
+        refuse_unless(keep in ("mine", "theirs"), "keep", "must be mine or theirs")
         if isinstance(self._error, DraftConflict):
             known = self._first.id if self._draft is None else self._draft.id
             self._draft = await self._newest(known)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
 
+from ._arguments import check_progress
 from ._connection import Connection
 from ._errors import FileDamaged, NotFound, SignInRequired, UnexpectedAnswer
 from ._events import TicketEvent
@@ -70,6 +71,7 @@ async def export(
 ) -> ExportReport:
     """Export one ticket, or all of the caller's own, to a folder or a zip file."""
     target = path_of(to)
+    check_progress(progress)
     packed = is_zip(target)
     with disk_errors():
         path = work_folder(target) if packed else target

@@ -28,7 +28,8 @@ def path_of(to: object) -> Path:
     """Return what the user gave as a path; InvalidInput if it is none."""
     try:
         path = Path(os.fsdecode(cast("str", to)))
-    except TypeError:
+        os.fsencode(path)
+    except (TypeError, UnicodeEncodeError):
         raise refused("must be a path") from None
     if "\0" in str(path) or not path.name:
         raise refused("must be the path of a folder or of a zip file")

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
+from ._arguments import check_kind
 from ._errors import CustomerTicketsError, FieldError, InvalidInput, Offline
 from ._inputs import NewMessage
 from ._models import Message, User
@@ -81,6 +82,7 @@ class Outbox:
             self.view.show_outgoing(failed)
 
     def _failed(self, message: Message | UUID) -> Message:
+        check_kind(message, (Message, UUID), "message")
         shown = self.view.outgoing.get(message.id if isinstance(message, Message) else message)
         if shown is None or shown.state != "failed":
             raise InvalidInput([FieldError("message", "is not a failed message of this thread")])

@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ._arguments import check_progress
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -61,8 +63,10 @@ def telling(progress: ProgressTo, count: int, *, unit: str = "bytes") -> Generat
     """Tell a function, show a bar while the block lasts, or do nothing.
 
     Raises:
+        InvalidInput: it is neither a function nor True, False or None.
         ImportError: a bar is wanted, and the package rich is not installed.
     """
+    check_progress(progress)
     if callable(progress):
         yield Teller(progress, count)
     elif progress:

@@ -81,6 +81,7 @@ class Organizations:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: it is no id; no request was made.
         """
         return self._portal.run(self._async.get, id)
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from ._arguments import checked_wait
 from ._errors import ClientClosed
 from ._events import FeedStopped, TicketChanged, TicketEvent
 from ._live.feed import AsyncFeed, FeedState
@@ -68,6 +69,7 @@ class Feed(Generic[_Event]):
 
         A timeout or Ctrl-C loses nothing: the event is there at the next call.
         """
+        checked_wait(timeout)
         began = time.monotonic()
         if not self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             return None  # another thread waits for the next event, and has it when it comes

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from uuid import UUID, uuid4
 
+from ._arguments import check_flags, check_kind, check_progress, refuse_unless
 from ._connection import Connection
-from ._errors import CustomerTicketsError, FieldError, InvalidInput
+from ._errors import CustomerTicketsError
 from ._events import TicketEvent
 from ._inputs import (
     Closing,
@@ -46,9 +47,9 @@ _FEED_PATIENCE = 10.0
 _CATCH_UP_PATIENCE = 2.0
 
 
-def _check_size(size: int) -> None:
-    if not 1 <= size <= 500:
-        raise InvalidInput([FieldError("size", "must be 1 to 500")])
+def _check_size(size: object) -> None:
+    whole = isinstance(size, int) and not isinstance(size, bool)
+    refuse_unless(whole and 1 <= size <= 500, "size", "must be 1 to 500")
 
 
 async def open_thread(connection: Connection, line: Line, ticket_id: UUID) -> AsyncTicketThread:
@@ -174,6 +175,8 @@ class AsyncTicketThread:
             NotFound: the ticket is no longer yours.
             Offline: no answer came; the message may or may not have arrived.
         """
+        check_flags(wait=wait)
+        check_progress(progress)
         message = checked(
             NewMessage, id=id if id is not None else uuid4(), body=text, reply_to=reply_to
         )
@@ -196,6 +199,7 @@ class AsyncTicketThread:
         Raises:
             InvalidInput: it is not one of this thread's failed messages.
         """
+        check_flags(wait=wait)
         return await self._deliver(self._outbox.posted_again(message), wait=wait)
 
     async def discard(self, message: Message | UUID) -> None:
@@ -301,6 +305,7 @@ class AsyncTicketThread:
         Raises:
             InvalidInput: `seconds` is not a whole number from 1 on.
         """
+        check_kind(message, (Message, type(None)), "message")
         body = self.ticket.description if message is None else message.body
         own = () if message is None else message.attachments
         files = AsyncAttachments(self._connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid5
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import anyio
 from pydantic import BaseModel, TypeAdapter
 
+from ._arguments import check_progress
 from ._connection import Connection
 from ._errors import CustomerTicketsError, FieldError, InvalidInput, Unavailable, UnexpectedAnswer
 from ._file_names import is_taken
@@ -56,6 +57,7 @@ async def uploaded(
     call has sent is removed again. A write that may have arrived keeps it; if it did not arrive,
     the clean-up finds it.
     """
+    check_progress(progress)
     listed = file_list(sources)
     rows: list[Row] = []
     sent: list[Sending] = []
@@ -77,8 +79,8 @@ async def uploaded(
 
 def file_list(sources: Iterable[AttachmentSource]) -> Sequence[AttachmentSource]:
     """Return the sources as a list; InvalidInput when it is none, or too long."""
-    # A path or bytes alone would be taken letter by letter.
-    alone = isinstance(sources, str | bytes | bytearray | memoryview)
+    # A path or bytes alone would be taken letter by letter, and a dict by its keys.
+    alone = isinstance(sources, str | bytes | bytearray | memoryview | Mapping)
     if alone or not hasattr(sources, "__iter__"):
         raise InvalidInput([FieldError("attachments", "must be a list of files")])
     listed = list(sources)

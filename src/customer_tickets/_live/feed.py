@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
+from .._arguments import checked_wait
 from .._errors import (
     CustomerTicketsError,
     NotFound,
@@ -200,7 +201,7 @@ class AsyncFeed(Generic[Event]):
     async def ready(self, timeout: float | None = None) -> bool:
         """Wait until an event can be taken; False when none came in time or the feed ended."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(checked_wait(timeout)):
                 return await self._fill()
         except TimeoutError:
             return bool(self._ready)

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from .._arguments import check_flags, check_kind, check_progress, check_text, listed, refuse_unless
 from .._connection import Connection
 from .._errors import FieldError, InvalidInput, UnexpectedAnswer
 from .._file_names import name_on_disk
@@ -91,6 +92,9 @@ class AsyncAttachments:
             FileDamaged: it is not the file that was attached any more; nothing was kept.
             OSError: the disk is full, or you may not write there; nothing was kept.
         """
+        check_kind(attachment, Attachment, "attachment")
+        check_flags(overwrite=overwrite)
+        check_progress(progress)
         target = await in_thread(_target, to, attachment, overwrite)
         part = target.with_name(f".{uuid4().hex}.part")
         try:
@@ -114,6 +118,9 @@ class AsyncAttachments:
             NotFound: the attachment is not there, or not yours to see.
             FileDamaged: it is not the file that was attached any more.
         """
+        check_kind(attachment, Attachment, "attachment")
+        writes = callable(getattr(file, "write", None))
+        refuse_unless(writes, "file", "must be an object open for writing bytes")
         with ExitStack() as opened, telling(progress, 1) as teller:
             tell = teller.of(attachment.file_name, attachment.size_bytes, 1)
             spool = opened.enter_context(tempfile.SpooledTemporaryFile(max_size=PIECE))
@@ -129,6 +136,7 @@ class AsyncAttachments:
             NotFound: the attachment is not there, or not yours to see.
             FileDamaged: it is not the file that was attached any more.
         """
+        check_kind(attachment, Attachment, "attachment")
         file = BytesIO()
         await receive(self._connection, attachment, file, _tell_nobody)
         return file.getvalue()
@@ -147,6 +155,8 @@ class AsyncAttachments:
             InvalidInput: `seconds` is not a whole number from 1 on.
             NotFound: the attachment is not there, or not yours to see.
         """
+        check_kind(attachment, Attachment, "attachment")
+        check_flags(download=download)
         lifetime = checked(_LinkOptions, seconds=seconds).seconds
         answer = await self._connection.storage(
             "POST", f"sign/{BUCKET}/{key_of(attachment)}", "sign", json={"expiresIn": lifetime}
@@ -163,8 +173,9 @@ class AsyncAttachments:
         Raises:
             InvalidInput: `seconds` is not a whole number from 1 on.
         """
+        check_flags(download=download)
         lifetime = checked(_LinkOptions, seconds=seconds).seconds
-        wanted = {key_of(one): one for one in attachments}
+        wanted = {key_of(one): one for one in listed(attachments, Attachment, "attachments")}
         keys, found = list(wanted), dict[UUID, str]()
         for first in range(0, len(keys), _SIGNED_AT_ONCE):
             some = keys[first : first + _SIGNED_AT_ONCE]
@@ -194,8 +205,10 @@ class AsyncAttachments:
         Raises:
             InvalidInput: `seconds` is not a whole number from 1 on.
         """
+        check_text(body, "body")
         lowered = body.lower()
-        wanted = [one for one in attachments if f"attachment:{one.id}" in lowered]
+        files = listed(attachments, Attachment, "attachments")
+        wanted = [one for one in files if f"attachment:{one.id}" in lowered]
         return render(body, await self.links(wanted, seconds))
 
     async def clean_up(self, older_than: float = 3600.0) -> int:
@@ -241,7 +254,8 @@ def _tell_nobody(_: int) -> None:
 def _target(to: object, attachment: Attachment, overwrite: bool) -> Path:
     try:
         target = Path(os.fsdecode(cast("str", to)))
-    except TypeError:
+        os.fsencode(target)
+    except (TypeError, UnicodeEncodeError):
         raise InvalidInput([FieldError("to", "must be a path")]) from None
     if "\0" in str(target):
         raise InvalidInput([FieldError("to", "must be a path")])

@@ -10,6 +10,7 @@ from uuid import UUID
 from postgrest import CountMethod
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from .._arguments import check_kind, check_progress
 from .._connection import Connection
 from .._draft_content import UNSET, DraftInput, Submitted, Unset, draft_input
 from .._draft_editor import AsyncDraftEditor
@@ -127,6 +128,7 @@ class AsyncDrafts:
                 `newer` is that draft.
             NotFound: it was submitted or discarded meanwhile, or the ticket is not yours.
         """
+        check_progress(progress)
         changes = {
             "handling_org_id": id_of(organization),
             "subject": subject,
@@ -206,6 +208,7 @@ class AsyncDrafts:
             NotFound: it was discarded meanwhile.
             TicketClosedError: it is a reply, and the ticket is closed.
         """
+        check_kind(draft, Draft, "draft")
         arguments = {"id": draft.id, "version": draft.version}
         done = await self._connection.call("submit_draft", arguments, _SUBMITTED, write_id=draft.id)
         self._connection.cache.changed(done.ticket.id)

@@ -9,6 +9,7 @@ from uuid import UUID
 from postgrest import CountMethod
 from pydantic import TypeAdapter
 
+from .._arguments import check_flags, check_kind
 from .._connection import Connection
 from .._errors import NotFound
 from .._inputs import OrganizationName, checked
@@ -32,6 +33,7 @@ class AsyncOrganizations:
         Raises:
             SignInRequired: nobody is signed in.
         """
+        check_flags(refresh=refresh)
         self._connection.session.user  # noqa: B018 - what is kept is not for everybody either
         if refresh or time.monotonic() >= self._kept_until:
             self._kept = tuple(sorted(await self._read(), key=lambda one: one.name.casefold()))
@@ -59,7 +61,9 @@ class AsyncOrganizations:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: it is no id; no request was made.
         """
+        check_kind(id, (UUID, str), "id")
         return await self._find("id", lambda one: str(one.id) == str(id).lower())
 
     async def named(self, name: str) -> Organization:
