@@ -19,6 +19,7 @@ from customer_tickets import (
     TicketClosedError,
     TicketEvent,
     TicketFeed,
+    TicketRated,
     TicketReopened,
 )
 
@@ -74,6 +75,25 @@ def main() -> None:
             thread.send("One more thing: thank you!")
             show(events)
 
+            chapter("She drafts a reply, which is kept on the server until she submits it")
+            with tickets.drafts.edit(ticket=ticket, every=0.2) as editor:
+                editor.change(text="By the way,")
+                editor.change(text="By the way, the box was **fine**.")
+                tell("draft", f"{editor.state}, a request follows")
+            tell("draft", f"{editor.state}, version {editor.draft.version if editor.draft else 0}")
+            editor.submit()
+            show(events)
+
+            chapter("She closes the ticket again and rates it")
+            thread.close_ticket()
+            show(events)
+            thread.rate(5, "Quick and friendly")
+            show(events)
+
+        chapter("Later she searches for it")
+        for found in tickets.page(search="ORDER 12345", sort="-updated_at", size=2).items:
+            tell("ana", f"{found.subject} ({found.status})")
+
         chapter("What the database remembers, in the order it happened")
         for event in thread.history:
             print(f"      {event.seq}  {event.at:%H:%M:%S}  {describe(event)}")
@@ -117,9 +137,11 @@ def describe(event: TicketEvent) -> str:
         case StatusChanged(before=before, after=after):
             return f"{event.actor_name} changes the status from {before} to {after}"
         case TicketClosed(reason=reason):
-            return f"{event.actor_name} closes the ticket: {reason}"
+            return f"{event.actor_name} closes the ticket" + (f": {reason}" if reason else "")
         case TicketReopened():
             return f"{event.actor_name} reopens the ticket"
+        case TicketRated(rating=rating):
+            return f"{event.actor_name} rates it {rating} of 5"
         case _:
             return f"{event.actor_name}: {event.kind}"
 
