@@ -48,8 +48,8 @@ _CATCH_UP_PATIENCE = 2.0
 
 
 def _check_size(size: object) -> None:
-    whole = isinstance(size, int) and not isinstance(size, bool)
-    refuse_unless(whole and 1 <= size <= 500, "size", "must be 1 to 500")
+    fits = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 500
+    refuse_unless(fits, "size", "must be 1 to 500")
 
 
 async def open_thread(connection: Connection, line: Line, ticket_id: UUID) -> AsyncTicketThread:

@@ -42,7 +42,7 @@ def public_methods(thing: object) -> list[str]:
     """The methods that a user may call; closing, and the hooks of `with`, take nothing."""
     return [
         name
-        for name, found in inspect.getmembers(type(thing), callable)
+        for name, _ in inspect.getmembers(type(thing), callable)
         if not name.startswith("_") and name not in {"from_env", "from_supabase", "forget"}
     ]
 
