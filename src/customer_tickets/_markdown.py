@@ -12,6 +12,8 @@ from functools import cache, lru_cache
 from html import escape
 from itertools import takewhile
 from typing import TYPE_CHECKING
+from unicodedata import normalize
+from urllib.parse import unquote
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _DEEPEST = 50
 
 _SCHEMES = {"http", "https", "mailto"}
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
-_ATTACHMENT = re.compile(r"attachment:([0-9a-f-]{36})", re.IGNORECASE)
+_ATTACHMENT = re.compile(r"attachment:(.+)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"language-[\w+#.-]{1,30}")
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"),
@@ -61,11 +63,12 @@ def html(body: str) -> str:
     return render(body, {})
 
 
-def render(body: str, links: Mapping[UUID, str]) -> str:
+def render(body: str, links: Mapping[str, str]) -> str:
     """Return Markdown as safe HTML.
 
-    `![alt](attachment:<id>)` and `[text](attachment:<id>)` get the address that `links` has for
-    the attachment, and without one are shown as their text. An image elsewhere must be https.
+    `![alt](attachment:<id or file name>)` and `[text](attachment:…)` get the address that `links`
+    has for that id or name, and without one are shown as their text. An image elsewhere must be
+    https.
     """
     if len(body) > _LONGEST:
         return f"<p>{escape(body)}</p>"
@@ -75,6 +78,24 @@ def render(body: str, links: Mapping[UUID, str]) -> str:
         if token.children:
             token.children = list(_linked(token.children, links))
     return _cleaner().clean(parser.renderer.render(tokens, parser.options, {}))
+
+
+def pointed_at(body: str) -> set[str]:
+    """Return the ids and file names of the attachments that Markdown points at."""
+    if len(body) > _LONGEST or "attachment:" not in body.lower():
+        return set()
+    addresses = [
+        str(token.attrGet("src") or token.attrGet("href") or "")
+        for block in _parser(body).parse(body)
+        for token in _all(block.children or [])
+    ]
+    return {found for address in addresses if (found := _attachment(address)) is not None}
+
+
+def _all(tokens: Sequence[Token]) -> Iterator[Token]:
+    for token in tokens:
+        yield token
+        yield from _all(token.children or [])
 
 
 def _parser(body: str) -> MarkdownIt:
@@ -118,7 +139,7 @@ def _language_only(tag: str, name: str, value: str) -> str | None:
     return value
 
 
-def _linked(tokens: Sequence[Token], links: Mapping[UUID, str]) -> Iterator[Token]:
+def _linked(tokens: Sequence[Token], links: Mapping[str, str]) -> Iterator[Token]:
     """Yield inline tokens with addresses in the place of attachments, and without what has none."""
     bare = False
     for token in tokens:
@@ -133,7 +154,7 @@ def _linked(tokens: Sequence[Token], links: Mapping[UUID, str]) -> Iterator[Toke
             yield token
 
 
-def _addressed(token: Token, attribute: str, links: Mapping[UUID, str]) -> bool:
+def _addressed(token: Token, attribute: str, links: Mapping[str, str]) -> bool:
     """Give a link or an image the address it can have; return whether it has one."""
     address = str(token.attrGet(attribute))
     found = _attachment(address)
@@ -145,12 +166,16 @@ def _addressed(token: Token, attribute: str, links: Mapping[UUID, str]) -> bool:
     return True
 
 
-def _attachment(address: str) -> UUID | None:
+def _attachment(address: str) -> str | None:
+    """Return the id or the file name of the attachment that an address points at."""
     found = _ATTACHMENT.fullmatch(address)
-    try:
-        return None if found is None else UUID(found[1])
-    except ValueError:
+    if found is None:
         return None
+    name = normalize("NFC", unquote(found[1]))
+    try:
+        return str(UUID(name))
+    except ValueError:
+        return name
 
 
 def _alt(image: Token) -> Token:

@@ -93,6 +93,13 @@ async def test_a_text_shows_the_attachments_it_points_at(tickets: Client, people
     message = await got(thread.send(f"As said: ![it](attachment:{photo.id})", attachments=[b"x"]))
     assert message.html == "<p>As said: it</p>\n"
     assert 'alt="it"' in await got(thread.render(message))
+    # By its name a message can show what comes along with it, whose id nobody knows before.
+    own = await got(
+        thread.send("![mine](attachment:photo.png)", attachments=[Upload(PNG * 2, "photo.png")])
+    )
+    found = re.search(r'<img src="([^"]+)" alt="mine"', await got(thread.render(own)))
+    assert found is not None
+    assert fetched(unescape(found[1])) == PNG * 2
     plain = await got(tickets.attachments.render("plain", thread.attachments))
     assert plain == "<p>plain</p>\n"
 

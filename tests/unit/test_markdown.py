@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customer_tickets._markdown import html, render, text
+from customer_tickets._markdown import html, pointed_at, render, text
 
 TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"),
@@ -165,7 +165,7 @@ def test_an_attachment_is_its_text_until_it_has_a_link() -> None:
     assert html(source) == "<p>photo the <strong>file</strong> lost lost too both</p>\n"
     assert text(source) == "[photo] the file [lost] lost too [both]"
     address = "http://127.0.0.1:1/sign/a?token=x&y=z"
-    page = Page(render(source, {photo: address}))
+    page = Page(render(source, {str(photo): address}))
     assert [(tag, a.get("src", a.get("href"))) for tag, a in page.tags] == [
         ("p", None),
         ("img", address),
@@ -174,7 +174,34 @@ def test_an_attachment_is_its_text_until_it_has_a_link() -> None:
         ("img", address),
     ]
     assert "lost lost too" in page.text
-    assert "attachment:" not in render(source, {photo: address})
+    assert "attachment:" not in render(source, {str(photo): address})
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("![x](attachment:photo.jpg)", "photo.jpg"),
+        ("![x](<attachment:my photo (1).jpg>)", "my photo (1).jpg"),
+        ("![x](attachment:my%20photo%20(1).jpg)", "my photo (1).jpg"),
+        ("[x](Attachment:größe.pdf)", "größe.pdf"),
+        ("![x](attachment:gro\u0308\u00dfe.pdf)", "größe.pdf"),
+        ("[![x](attachment:a%2Fb)](https://x.example)", "a/b"),
+    ],
+)
+def test_an_attachment_can_be_pointed_at_by_its_name(written: str, name: str) -> None:
+    assert name in pointed_at(written)
+    assert "https://d.example/1" in render(written, {name: "https://d.example/1"})
+    assert "attachment:" not in html(written).lower()
+
+
+def test_what_points_at_nothing_points_at_nothing() -> None:
+    for body in (
+        "",
+        "attachment: none",
+        "`![x](attachment:a)`",
+        "![x](https://attachment.example)",
+    ):
+        assert pointed_at(body) == set()
 
 
 VECTORS = [
@@ -232,7 +259,7 @@ VECTORS = [
 @pytest.mark.parametrize("source", VECTORS)
 def test_a_known_attack_does_nothing(source: str) -> None:
     assert_harmless(html(source))
-    assert_harmless(render(source, {UUID(int=0): "https://x.example/a"}))
+    assert_harmless(render(source, {str(UUID(int=0)): "https://x.example/a"}))
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text(source))
 
 

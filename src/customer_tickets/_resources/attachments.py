@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, BinaryIO, TypeVar, cast
+from unicodedata import normalize
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from .._errors import FieldError, InvalidInput, UnexpectedAnswer
 from .._file_names import name_on_disk
 from .._files import PIECE, in_thread
 from .._inputs import checked
-from .._markdown import render
+from .._markdown import pointed_at, render
 from .._models import Attachment, Frozen
 from .._progress import ProgressTo, telling
 from .._storage import BUCKET, key_of, receive, remove
@@ -193,9 +194,10 @@ class AsyncAttachments:
     ) -> str:
         """Return Markdown as safe HTML that shows the attachments it points at, for some seconds.
 
-        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
-        that is not there, or not yours to see, is left as its text. Makes one request, or none
-        when nothing is pointed at.
+        `![photo](attachment:photo.jpg)` becomes an image, `[receipt](attachment:receipt.pdf)` a
+        link; the id of an attachment does for its name, and of several with one name it is the
+        first. One that is not there, or not yours to see, is left as its text. Makes one request,
+        or none when nothing is pointed at.
 
         Args:
             body: a message's `body`, or a ticket's `description`.
@@ -206,10 +208,15 @@ class AsyncAttachments:
             InvalidInput: `seconds` is not a whole number from 1 on.
         """
         check_text(body, "body")
-        lowered = body.lower()
-        files = listed(attachments, Attachment, "attachments")
-        wanted = [one for one in files if f"attachment:{one.id}" in lowered]
-        return render(body, await self.links(wanted, seconds))
+        files: dict[str, Attachment] = {}
+        for one in listed(attachments, Attachment, "attachments"):
+            files.setdefault(normalize("NFC", one.file_name), one)
+            files[str(one.id)] = one
+        wanted = {name: files[name] for name in pointed_at(body) if name in files}
+        signed = await self.links({one.id: one for one in wanted.values()}.values(), seconds)
+        return render(
+            body, {name: signed[one.id] for name, one in wanted.items() if one.id in signed}
+        )
 
     async def clean_up(self, older_than: float = 3600.0) -> int:
         """Remove your own uploads that belong to nothing; return how many there were.
