@@ -38,7 +38,7 @@ from realtime_load import FLAT, Ear, Part, watch
 from customer_tickets.devstack import LocalStack
 from stack import family
 
-PATIENCE = 300.0
+PATIENCE = 60.0
 WARM_UP = 0.1
 """The part of all joins after which memory is first looked at: caches have filled."""
 WRITE_EVERY = 0.1
