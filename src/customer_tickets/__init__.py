@@ -83,10 +83,11 @@ from ._sync import (
     TicketPage,
     TicketThread,
 )
-from ._sync_feed import TicketFeed, TicketListFeed
+from ._sync_feed import TicketFeed, TicketListFeed, Watch
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 from ._view import Verification
+from ._watch import AsyncWatch
 
 __version__ = "0.1.0"
 
@@ -101,6 +102,7 @@ __all__ = [
     "AsyncTicketListFeed",
     "AsyncTicketPage",
     "AsyncTicketThread",
+    "AsyncWatch",
     "Attachment",
     "AttachmentSource",
     "Attachments",
@@ -178,5 +180,6 @@ __all__ = [
     "Upload",
     "User",
     "Verification",
+    "Watch",
     "verify_export",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -28,13 +29,15 @@ from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage, TicketQuery
 from ._stores import SessionStore
-from ._thread import AsyncTicketThread, open_thread
+from ._thread import AsyncTicketThread, open_thread, pictured
 from ._uploads import AttachmentSource, uploaded
+from ._watch import AsyncWatch, Newest, Picture, watch
 
 if TYPE_CHECKING:  # half of the time that an import of the whole package takes
     from supabase import AsyncClient, Client
 
 _UUID = TypeAdapter(UUID)
+_NEWEST = 20
 
 
 class AsyncCustomerTickets:
@@ -368,6 +371,38 @@ class AsyncCustomerTickets:
             NotFound: it does not exist, or it is not yours.
         """
         return await open_thread(self._connection, self._line, _ticket_id(ticket))
+
+    async def watch(self, ticket: Ticket | UUID | str | None = None) -> AsyncWatch:
+        """Show a ticket's thread in a notebook's cell and keep it up to date; return at once.
+
+        Until the server answers there is a placeholder, and below it whether you are offline. An
+        earlier view of the same ends.
+
+        Args:
+            ticket: whose thread; left out, the 20 of your tickets that changed last.
+
+        Raises:
+            ImportError: IPython is not installed.
+            RuntimeError: this is no notebook.
+        """
+        if ticket is None:
+            return await watch(self._connection, None, "page", self._list_pictured)
+        wanted = _ticket_id(ticket)
+        return await watch(
+            self._connection, wanted, "thread", partial(self._thread_pictured, wanted)
+        )
+
+    @asynccontextmanager
+    async def _list_pictured(self) -> AsyncGenerator[Picture]:
+        async with self.live() as feed:
+            page = await self.page(sort="-updated_at", size=_NEWEST)
+            newest = Newest(page.items, _NEWEST)
+            yield Picture(feed, lambda: newest.tickets, newest.html, newest.hear)
+
+    @asynccontextmanager
+    async def _thread_pictured(self, ticket: UUID) -> AsyncGenerator[Picture]:
+        async with pictured(await self.thread(ticket)) as picture:
+            yield picture
 
     async def export(
         self,

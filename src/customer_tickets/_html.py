@@ -155,6 +155,11 @@ def skeleton(kind: Kind) -> str:
     return _framed(motion + waiting, "Reading")
 
 
+def status_line(text: str) -> str:
+    """Return a line that a screen reader says when it changes; nothing for no text."""
+    return f'<div role="status" style="{_FAINT};margin:.5em 0">{_text(text)}</div>' if text else ""
+
+
 def size(count: int) -> str:
     """Return a number of bytes in words, as file managers do: 1.4 MB."""
     if count < 1000:

@@ -38,7 +38,7 @@ from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
 from ._rows import History, Messages
 from ._stores import SessionStore
-from ._sync_feed import TicketFeed, TicketListFeed
+from ._sync_feed import TicketFeed, TicketListFeed, Watch
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 from ._view import Verification
@@ -477,9 +477,10 @@ class Attachments:
     def render(self, body: str, attachments: Iterable[Attachment], seconds: int = 3600) -> str:
         """Return Markdown as safe HTML that shows the attachments it points at, for some seconds.
 
-        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
-        that is not there, or not yours to see, is left as its text. Makes one request, or none
-        when nothing is pointed at.
+        `![photo](attachment:photo.jpg)` becomes an image, `[receipt](attachment:receipt.pdf)` a
+        link; the id of an attachment does for its name, and of several with one name it is the
+        first. One that is not there, or not yours to see, is left as its text. Makes one request,
+        or none when nothing is pointed at.
 
         Args:
             body: a message's `body`, or a ticket's `description`.
@@ -738,6 +739,17 @@ class TicketThread:
         network died: this reads everything again and holds it to that.
         """
         return self._portal.run(self._async.verify)
+
+    def watch(self) -> Watch:
+        """Show the thread in a notebook's cell and keep it up to date there; return at once.
+
+        A line below says whether it is live, and why not. Another view of the same ticket ends.
+
+        Raises:
+            ImportError: IPython is not installed.
+            RuntimeError: this is no notebook.
+        """
+        return Watch(self._portal, self._portal.run(self._async.watch))
 
 
 class CustomerTickets:
@@ -1051,6 +1063,21 @@ class CustomerTickets:
             NotFound: it does not exist, or it is not yours.
         """
         return TicketThread(self._portal, self._portal.run(self._async.thread, ticket))
+
+    def watch(self, ticket: Ticket | UUID | str | None = None) -> Watch:
+        """Show a ticket's thread in a notebook's cell and keep it up to date; return at once.
+
+        Until the server answers there is a placeholder, and below it whether you are offline. An
+        earlier view of the same ends.
+
+        Args:
+            ticket: whose thread; left out, the 20 of your tickets that changed last.
+
+        Raises:
+            ImportError: IPython is not installed.
+            RuntimeError: this is no notebook.
+        """
+        return Watch(self._portal, self._portal.run(self._async.watch, ticket))
 
     def export(
         self,

@@ -1,4 +1,4 @@
-"""The blocking face of a live feed, written by hand: an iterator is more than its methods."""
+"""The blocking face of live feeds and views, written by hand: they are more than their methods."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from ._arguments import checked_wait
-from ._errors import ClientClosed
+from ._errors import ClientClosed, Unavailable
 from ._events import FeedStopped, TicketChanged, TicketEvent
 from ._live.feed import AsyncFeed, FeedState
 from ._live.list_feed import AsyncTicketListFeed
 from ._live.ticket_feed import AsyncTicketFeed
 from ._portal import Portal
+from ._watch import AsyncWatch
 
 _Event = TypeVar("_Event")
 
@@ -54,6 +55,11 @@ class Feed(Generic[_Event]):
     def reason(self) -> str | None:
         """Why there is no websocket for this ticket, where the server gave a reason."""
         return self._async.reason
+
+    @property
+    def error(self) -> Unavailable | None:
+        """Why the last question to the server had no answer; None when it had one."""
+        return self._async.error
 
     def __iter__(self) -> Iterator[_Event | FeedStopped]:
         return self
@@ -114,3 +120,22 @@ class TicketListFeed(Feed[TicketChanged]):
             RuntimeError: the feed was not opened yet.
         """
         return self._changes.position
+
+
+class Watch:
+    """A live view in a notebook's cell: it follows until `stop`, or until the client is closed."""
+
+    def __init__(self, portal: Portal, view: AsyncWatch) -> None:
+        self._portal = portal
+        self._async = view
+
+    def __repr__(self) -> str:
+        return repr(self._async).replace("Async", "", 1)
+
+    def _ipython_display_(self) -> None:
+        """Show nothing more as a cell's last line: the view is there already."""
+
+    def stop(self) -> None:
+        """End the view; what it showed last stays. Stopping twice is fine."""
+        with suppress(ClientClosed):
+            self._portal.run(self._async.stop)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from uuid import UUID, uuid4
 
 from ._arguments import check_flags, check_kind, check_progress, refuse_unless
@@ -40,6 +41,7 @@ from ._resources.messages import Written
 from ._rows import History, Messages
 from ._uploads import AttachmentSource, file_list, uploaded
 from ._view import ThreadView, Verification
+from ._watch import AsyncWatch, Picture, watch
 
 # A live reader asks again by itself: it need not wait as long as a person's call does.
 _FEED_PATIENCE = 10.0
@@ -365,6 +367,17 @@ class AsyncTicketThread:
             place = newer.events[-1].seq
         return self._view.compared(server)
 
+    async def watch(self) -> AsyncWatch:
+        """Show the thread in a notebook's cell and keep it up to date there; return at once.
+
+        A line below says whether it is live, and why not. Another view of the same ticket ends.
+
+        Raises:
+            ImportError: IPython is not installed.
+            RuntimeError: this is no notebook.
+        """
+        return await watch(self._connection, self.ticket.id, "thread", partial(pictured, self))
+
     async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
         newer = await history.events_after(
             self._connection, self.ticket.id, after, patience=_FEED_PATIENCE
@@ -388,3 +401,11 @@ class AsyncTicketThread:
                     before = self._view.read_to
                     await self._fetch(before)
         return self.ticket
+
+
+@asynccontextmanager
+async def pictured(thread: AsyncTicketThread) -> AsyncGenerator[Picture]:
+    """Follow a thread, for a view of it."""
+    view = thread._view  # pyright: ignore[reportPrivateUsage] # this module's own class
+    async with thread.live() as feed:
+        yield Picture(feed, lambda: (view.ticket, view.messages, view.history, view.can), view.html)
