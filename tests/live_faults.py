@@ -34,13 +34,14 @@ class Fault:
         strike: makes it happen; where it also ends it, returns when it is over.
         bar: seconds from then on until every reader is live and has what is written at that moment.
         heal: ends it, if `strike` does not, after the readers were measured.
-        options: what the readers' feeds are given, where it is not the default.
+        options: what the readers' feeds are given. The slow timer is far away, so that it cannot
+            hide that nothing else noticed.
     """
 
     strike: Callable[[Stage], None]
     bar: float
     heal: Callable[[Stage], None] = lambda stage: None
-    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    options: dict[str, Any] = field(default_factory=lambda: {"check_every": 600.0})
 
 
 def _for_a_while(begin: Callable[[Stage], None], seconds: float) -> Callable[[Stage], None]:

@@ -7,6 +7,7 @@ be missed by a factor, for a machine that does much else.
 import asyncio
 import os
 import time
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -69,6 +70,33 @@ async def test_every_reader_gets_everything_once_and_in_order(
             await asyncio.to_thread(fault.heal, stage)
         await audience.caught_up(SLACK * fault.bar)
         assert await audience.judge() >= 40
+
+
+def unreachable(stage: Stage) -> None:
+    stage.proxy.refuse()
+    stage.scene.write(stage.ticket)
+    stage.proxy.heal()
+
+
+def server_away(stage: Stage) -> None:
+    realtime = stage.scene.stack.realtime
+    realtime.kill()
+    stage.scene.write(stage.ticket)
+    realtime.start()
+
+
+@pytest.mark.parametrize("fault", [unreachable, server_away])
+async def test_what_nobody_rang_for_is_there_once_the_line_is_up(
+    scene: Scene, proxy: TcpProxy, fault: Callable[[Stage], None]
+) -> None:
+    stage = Stage(scene, scene.ticket(), proxy)
+    kinds = (AsyncReader, BlockingReader)
+    # No timer helps, and nothing is written after.
+    audience = Audience(scene, stage.ticket, proxy.url, kinds, check_every=600, poll_every=600)
+    async with nothing_left(), audience.reading():
+        await asyncio.to_thread(fault, stage)
+        await audience.has(2, SLACK * 2)
+        assert await audience.judge() == 2
 
 
 @pytest.mark.slow
