@@ -190,8 +190,10 @@ class AsyncDrafts:
 
     async def discard(self, draft: Draft | UUID | str) -> bool:
         """Throw a draft away with its attachments; False when it was not there any more."""
-        arguments = {"id": _draft_id(draft)}
-        answer = await self._connection.call("discard_draft", arguments, _DISCARDED)
+        known = _draft_id(draft)
+        answer = await self._connection.call(
+            "discard_draft", {"id": known}, _DISCARDED, write_id=known
+        )
         if isinstance(draft, Draft):
             await _remove(self._connection, draft.attachments)
         return answer.discarded
