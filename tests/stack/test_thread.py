@@ -95,12 +95,6 @@ async def test_what_others_wrote_just_before_is_shown_too(thread: Thread, office
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "x" * 20_001, "nul\x00", "\udc80", None, 5])
-async def test_who_handles_the_ticket_comes_with_the_thread(
-    thread: Thread, tickets: Client, people: People
-) -> None:
-    assert thread.organization == await got(tickets.organizations.get(people.organization_id))
-
-
 async def test_a_bad_message_is_refused_before_any_request(
     thread: Thread, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
@@ -109,6 +103,12 @@ async def test_a_bad_message_is_refused_before_any_request(
     with pytest.raises(InvalidInput, match="text: "):
         await got(thread.send(text))
     assert caplog.records == []
+
+
+async def test_who_handles_the_ticket_comes_with_the_thread(
+    thread: Thread, tickets: Client, people: People
+) -> None:
+    assert thread.organization == await got(tickets.organizations.get(people.organization_id))
 
 
 async def test_closing_is_explained_and_can_be_undone(thread: Thread) -> None:
