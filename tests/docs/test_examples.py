@@ -88,5 +88,11 @@ def test_the_feed_of_the_list_goes_on_where_it_stopped(
 
 def test_every_example_is_run_by_a_test() -> None:
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    examples = {path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".ipynb"}}
-    assert {name for name in examples if f'"{name}"' not in tests} == set()
+    examples = {path for path in EXAMPLES.iterdir() if path.suffix in {".py", ".ipynb"}}
+    assert examples
+    # By its name, or imported from there.
+    assert {
+        path.name
+        for path in examples
+        if f'"{path.name}"' not in tests and f"\nfrom {path.stem} import" not in tests
+    } == set()
