@@ -53,6 +53,8 @@ only the slow timer can find out, `check_every` was one second.
 
 ![Seconds until live again after each fault](figures/recovery.svg)
 
+A bar is a median, its line reaches to the most, and the mark is what it has to keep to.
+
 {recovery}
 
 No fault lost, repeated or reordered an event; `tests/stack/test_live_faults.py` holds each to that,
@@ -124,7 +126,7 @@ def bars(
                 f'<line x1="{place(bar):.1f}" x2="{place(bar):.1f}" y1="{y}" y2="{y + ROW - 5}"'
                 f' stroke="{MARK}" stroke-width="2"/>'
             )
-        drawn.append(text(place(far) + 6, middle + 4, f"{median:.3g} {unit}"))
+        drawn.append(text(WIDTH - 8, middle + 4, f"{median:.3g} {unit}", "end"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
         f' width="{WIDTH}" height="{height}">\n' + "\n".join(drawn) + "\n</svg>\n"
