@@ -2079,7 +2079,10 @@ begin
   if create_ticket.id is null then
     problems := problems || private.problem('id', 'The id is missing.');
   end if;
-  if not exists (select from public.organizations o where o.id = create_ticket.handling_org_id) then
+  if create_ticket.handling_org_id is null then
+    problems := problems || private.problem('handling_org_id', 'The organization is missing.');
+  elsif not exists (select from public.organizations o where o.id = create_ticket.handling_org_id)
+  then
     problems := problems || private.problem('handling_org_id', 'There is no such organization.');
   end if;
   perform private.refuse_invalid(problems);

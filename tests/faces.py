@@ -58,6 +58,11 @@ async def after(page: TicketPage | AsyncTicketPage) -> TicketPage | AsyncTicketP
     return await page.next() if isinstance(page, AsyncTicketPage) else page.next()
 
 
+async def before(page: TicketPage | AsyncTicketPage) -> TicketPage | AsyncTicketPage | None:
+    """Return the page before one of either face."""
+    return await page.previous() if isinstance(page, AsyncTicketPage) else page.previous()
+
+
 @asynccontextmanager
 async def opened(feed: Feed) -> AsyncIterator[Feed]:
     """Open a feed of either face."""

@@ -112,7 +112,10 @@ class AsyncDraftEditor:
 
         Raises:
             InvalidInput: one or more fields are wrong; none was changed.
+            NotFound: it was submitted or discarded here; what is written now belongs to another.
         """
+        if self._done:
+            raise NotFound("This draft was submitted or discarded.", hint="Edit a new one.")
         given = {
             "handling_org_id": id_of(organization),
             "subject": subject,

@@ -200,7 +200,7 @@ async def test_an_editor_saves_what_changed_and_nothing_else(
             assert editor.state == "saved"
             for text in ("R", "Re", "Ref"):
                 await got(editor.change(subject=text))
-            assert editor.state == "unsaved"
+            assert str(editor.state) == "unsaved"
             await saved(editor)
             assert requests(caplog) == 1
             await got(editor.change(subject="Ref"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from customer_tickets import CustomerTickets, InvalidInput, Ticket
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, got, next_event, opened, page_of, thread_of
+from faces import Client, Office, after, before, got, next_event, opened, page_of, thread_of
 from fix_stack import People
 from stack.conftest import Opener
 from stack.test_tickets import create, everything, requests
@@ -67,18 +67,18 @@ async def test_pages_lead_back_the_way_they_came(tickets: Client, fill: Fill, so
     fill(47)
     first = page = await page_of(tickets, sort=sort, size=10)
     assert not first.has_previous
-    assert await got(first.previous()) is None
+    assert await before(first) is None
     pages = [first.items]
-    while (following := await got(page.next())) is not None:
+    while (following := await after(page)) is not None:
         page = following
         pages.append(page.items)
     assert [len(items) for items in pages] == [10, 10, 10, 10, 7]
     for items in reversed(pages[:-1]):
-        before = await got(page.previous())
-        assert before is not None
-        assert before.items == items
-        assert before.has_next
-        page = before
+        earlier = await before(page)
+        assert earlier is not None
+        assert earlier.items == items
+        assert earlier.has_next
+        page = earlier
     assert not page.has_previous
 
 
@@ -92,7 +92,7 @@ async def test_a_cursor_goes_on_where_another_client_stopped(
     assert page.previous_cursor is None
     elsewhere = await opener(people.ana)
     there = await page_of(elsewhere, size=5, status="open", cursor=page.next_cursor)
-    here = await got(page.next())
+    here = await after(page)
     assert here is not None
     assert there.items == here.items[:5]
     assert there.previous_cursor is not None
@@ -163,11 +163,11 @@ async def test_search_goes_with_filters_sorts_and_pages(tickets: Client, people:
     await create(tickets, people, "Hay", priority="high")
     page = await page_of(tickets, search="needle", priority="high", sort="created_at", size=2)
     assert [ticket.subject for ticket in page.items] == ["Needle 1", "Needle 3"]
-    following = await got(page.next())
+    following = await after(page)
     assert following is not None
     assert [ticket.subject for ticket in following.items] == ["Needle 5"]
-    assert await got(following.next()) is None
-    back = await got(following.previous())
+    assert await after(following) is None
+    back = await before(following)
     assert back is not None
     assert back.items == page.items
 
@@ -176,7 +176,7 @@ async def test_search_is_sorted_by_what_is_not_shown(tickets: Client, people: Pe
     for priority in ("low", "high", "medium"):
         await create(tickets, people, "Needle", priority=priority)
     page = await page_of(tickets, search="needle", sort="-priority", size=2)
-    following = await got(page.next())
+    following = await after(page)
     assert following is not None
     found = [ticket.priority for ticket in (*page.items, *following.items)]
     assert found == ["high", "medium", "low"]
