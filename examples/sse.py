@@ -14,7 +14,6 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -37,20 +36,17 @@ COOKIE = "tickets_session"
 PING_EVERY = 15.0
 
 
-@dataclass
-class Signed:
-    """Somebody who is signed in: the one client that all their pages share."""
-
-    tickets: AsyncCustomerTickets
-
-
 class Users:
-    """The clients of all who are signed in, by cookie; a restart of the server signs all out."""
+    """One client for each who is signed in, by cookie: all their pages share it.
+
+    A restart of the server signs all out.
+    """
 
     def __init__(self) -> None:
-        self._by_cookie: dict[str, Signed] = {}
+        self._by_cookie: dict[str, AsyncCustomerTickets] = {}
 
     async def sign_in(self, email: str, password: str) -> str:
+        """Sign in and return the cookie."""
         tickets = AsyncCustomerTickets.from_env()
         try:
             await tickets.sign_in(email, password)
@@ -58,24 +54,26 @@ class Users:
             await tickets.aclose()
             raise
         cookie = secrets.token_urlsafe(32)
-        self._by_cookie[cookie] = Signed(tickets)
+        self._by_cookie[cookie] = tickets
         return cookie
 
     def of(self, request: Request) -> AsyncCustomerTickets | None:
-        signed = self._by_cookie.get(request.cookies.get(COOKIE, ""))
-        return None if signed is None else signed.tickets
+        """Return the client of whoever asks."""
+        return self._by_cookie.get(request.cookies.get(COOKIE, ""))
 
     async def sign_out(self, request: Request) -> None:
-        signed = self._by_cookie.pop(request.cookies.get(COOKIE, ""), None)
-        if signed is not None:
+        """End the session and the client of whoever asks."""
+        tickets = self._by_cookie.pop(request.cookies.get(COOKIE, ""), None)
+        if tickets is not None:
             try:
-                await signed.tickets.sign_out()  # their streams end with an event that says so
+                await tickets.sign_out()  # their streams end with an event that says so
             finally:
-                await signed.tickets.aclose()
+                await tickets.aclose()
 
     async def close(self) -> None:
-        for signed in self._by_cookie.values():
-            await signed.tickets.aclose()
+        """Close all clients; their sessions stay valid."""
+        for tickets in self._by_cookie.values():
+            await tickets.aclose()
 
 
 async def sign_in(request: Request) -> Response:
@@ -127,7 +125,7 @@ async def forward(thread: AsyncTicketThread, after: int) -> AsyncIterator[str]:
         while True:
             event = await feed.next(timeout=1.0)
             if isinstance(event, FeedStopped):
-                # The browser would come back by itself: the page closes its EventSource at `stopped`.
+                # The page closes its EventSource at `stopped`, or the browser would come back.
                 yield message("stopped", {"reason": event.reason})
                 return
             if event is not None:

@@ -1,4 +1,4 @@
-"""The examples that follow a thread: server-sent events over real HTTP, and a script with a file."""
+"""The examples that follow a thread: as server-sent events over HTTP, and in a plain script."""
 
 import json
 import os
@@ -113,7 +113,10 @@ def test_a_browser_that_comes_back_loses_nothing(
         office.answer(ticket, "line\none\u2028two")
         office.answer(ticket, "Between us", internal=True)
         first = read(events, 2)
-    assert [(event["event"], event["id"]) for event in first] == [("created", "1"), ("message", "2")]
+    assert [(event["event"], event["id"]) for event in first] == [
+        ("created", "1"),
+        ("message", "2"),
+    ]
     assert first[1]["data"]["message"]["body"] == "line\none\u2028two"
     office.answer(ticket, "While nobody listens")
     office.set_status(ticket, "in-progress")
@@ -145,7 +148,7 @@ def test_each_sees_only_their_own(server: str, people: People, ticket: UUID) -> 
     ana = signed_in(server, people.ana)
     for number in ("-1", "x", "²"):
         wrong = ana | {"Last-Event-ID": number}
-        answer = httpx.get(address, headers=[(k, v.encode()) for k, v in wrong.items()])
+        answer = httpx.get(address, headers={k.encode(): v.encode() for k, v in wrong.items()})
         assert answer.status_code == 400
     wrong_password = {"email": people.ana.email, "password": "wrong"}
     assert httpx.post(f"{server}/sign-in", json=wrong_password).status_code == 403
