@@ -22,7 +22,7 @@ SOURCES = {
     "_thread.py": "AsyncTicketThread",
     "_client.py": "AsyncCustomerTickets",
 }
-FACES = [*SOURCES.values(), "AsyncTicketFeed", "AsyncTicketListFeed", "AsyncWatch"]
+FACES = [*SOURCES.values(), "AsyncTicketFeed", "AsyncTicketListFeed", "AsyncWatch", "AsyncPeople"]
 
 HEADER = '''"""The blocking face. Written by scripts/write_sync.py from the async one."""
 
@@ -55,7 +55,9 @@ from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage
 from ._stores import SessionStore
+from ._live.people import Person
 from ._sync_feed import TicketFeed, TicketListFeed, Watch
+from ._sync_people import People
 from ._thread import AsyncTicketThread
 from ._view import Verification
 from ._uploads import AttachmentSource

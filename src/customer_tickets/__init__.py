@@ -50,6 +50,7 @@ from ._export_zip import verify_export
 from ._files import FileSource, Upload
 from ._live.feed import FeedState
 from ._live.list_feed import AsyncTicketListFeed
+from ._live.people import AsyncPeople, PeopleState, Person, Presence
 from ._live.ticket_feed import AsyncTicketFeed
 from ._models import (
     Attachment,
@@ -84,6 +85,7 @@ from ._sync import (
     TicketThread,
 )
 from ._sync_feed import TicketFeed, TicketListFeed, Watch
+from ._sync_people import People
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 from ._view import Verification
@@ -98,6 +100,7 @@ __all__ = [
     "AsyncDraftEditor",
     "AsyncDrafts",
     "AsyncOrganizations",
+    "AsyncPeople",
     "AsyncTicketFeed",
     "AsyncTicketListFeed",
     "AsyncTicketPage",
@@ -140,8 +143,12 @@ __all__ = [
     "Organization",
     "Organizations",
     "OtherEvent",
+    "People",
+    "PeopleState",
     "Permission",
     "Permissions",
+    "Person",
+    "Presence",
     "Priority",
     "Progress",
     "ProgressTo",

@@ -15,6 +15,7 @@ from ._draft_content import UNSET, Submitted, Unset
 from ._draft_editor import AsyncDraftEditor, EditorState
 from ._errors import CustomerTicketsError
 from ._export import ExportReport
+from ._live.people import Person
 from ._models import (
     Attachment,
     Counts,
@@ -39,6 +40,7 @@ from ._resources.tickets import AsyncTicketPage
 from ._rows import History, Messages
 from ._stores import SessionStore
 from ._sync_feed import TicketFeed, TicketListFeed, Watch
+from ._sync_people import People
 from ._thread import AsyncTicketThread
 from ._uploads import AttachmentSource
 from ._view import Verification
@@ -750,6 +752,31 @@ class TicketThread:
             RuntimeError: this is no notebook.
         """
         return Watch(self._portal, self._portal.run(self._async.watch))
+
+    def people(self) -> People:
+        """See who else is at the ticket, and who is typing; you are seen there too.
+
+        Raises:
+            SignInRequired: nobody is signed in.
+        """
+        return People(self._portal, self._async.people())
+
+    @property
+    def typists(self) -> tuple[Person, ...]:
+        """Who else is typing, while `people` is open.
+
+        Raises:
+            RuntimeError: `people` was not opened.
+        """
+        return self._async.typists
+
+    def typing(self) -> None:
+        """Say that you are typing, while `people` is open; call it at every key.
+
+        Raises:
+            RuntimeError: `people` was not opened.
+        """
+        return self._portal.run(self._async.typing)
 
 
 class CustomerTickets:

@@ -22,6 +22,7 @@ from ._inputs import (
     checked,
 )
 from ._live.line import Line
+from ._live.people import AsyncPeople, Person
 from ._live.ticket_feed import AsyncTicketFeed
 from ._models import (
     Attachment,
@@ -71,6 +72,7 @@ class AsyncTicketThread:
         self._line = line
         self._view = view
         self._outbox = Outbox(view)
+        self._people: AsyncPeople | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ticket!r} messages={len(self.messages)}>"
@@ -377,6 +379,37 @@ class AsyncTicketThread:
             RuntimeError: this is no notebook.
         """
         return await watch(self._connection, self.ticket.id, "thread", partial(pictured, self))
+
+    def people(self) -> AsyncPeople:
+        """See who else is at the ticket, and who is typing; you are seen there too.
+
+        Raises:
+            SignInRequired: nobody is signed in.
+        """
+        self._people = AsyncPeople(self._view, self._connection.session.user.id, line=self._line)
+        return self._people
+
+    @property
+    def typists(self) -> tuple[Person, ...]:
+        """Who else is typing, while `people` is open.
+
+        Raises:
+            RuntimeError: `people` was not opened.
+        """
+        return self._opened_people().typists
+
+    async def typing(self) -> None:
+        """Say that you are typing, while `people` is open; call it at every key.
+
+        Raises:
+            RuntimeError: `people` was not opened.
+        """
+        await self._opened_people().typing()
+
+    def _opened_people(self) -> AsyncPeople:
+        if self._people is None:
+            raise RuntimeError("open it first: `with thread.people() as people`")
+        return self._people
 
     async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
         newer = await history.events_after(

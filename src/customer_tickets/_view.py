@@ -8,7 +8,17 @@ from uuid import UUID
 
 from . import _html
 from ._events import MessageAdded, TicketEvent
-from ._models import Attachment, Draft, Feedback, Frozen, Message, Organization, Permissions, Ticket
+from ._models import (
+    Attachment,
+    Draft,
+    Feedback,
+    Frozen,
+    Message,
+    Organization,
+    Permissions,
+    Role,
+    Ticket,
+)
 from ._rows import history_rows
 
 
@@ -99,6 +109,15 @@ class ThreadView:
         names = [event.actor_name for event in self.history if event.actor_id == author]
         names += [message.author_name for message in self.confirmed if message.author_id == author]
         return names[-1] if names else ""
+
+    def role_of(self, user: UUID) -> Role | None:
+        """Return as what somebody acted in this ticket last; None if unknown."""
+        roles: list[Role] = [event.actor_role for event in self.history if event.actor_id == user]
+        return roles[-1] if roles else None
+
+    def last_act_of(self, user: UUID) -> int:
+        """Return the number of somebody's newest event; 0 if there is none."""
+        return max((event.seq for event in self.history if event.actor_id == user), default=0)
 
     def merge(
         self, events: Iterable[TicketEvent], ticket: Ticket, can: Permissions | None = None

@@ -14,6 +14,7 @@ from .._borrowed import AnySession
 from .._errors import ClientClosed
 from .bell import Bell, Topics
 from .gate import Gate
+from .room import Room
 from .socket import Pace, Socket, reason
 
 _log = logging.getLogger("customer_tickets.live")
@@ -60,6 +61,16 @@ class Line:
         bell = Bell(topic, ticket)
         self._wire_for(topic).listen(bell)
         return bell
+
+    def enter(self, room: Room) -> None:
+        """Start listening and speaking on a presence topic; give the room to `leave`.
+
+        Raises:
+            ClientClosed: after `aclose`.
+        """
+        if self._closed:
+            raise ClientClosed("This client is closed.", hint="Make a new one.")
+        self._wire_for(room.topic).listen(room)
 
     def leave(self, bell: Bell) -> None:
         """Stop listening; the last one to leave a topic closes it."""

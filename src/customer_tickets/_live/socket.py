@@ -1,32 +1,28 @@
 """One websocket, from its connection to its first trouble.
 
-The only file that knows the `realtime` package. Its own reconnection gives up, resurrects dead
-channels and goes deaf while it says "joined"; so a client is used for as long as everything is
-well, and not a moment longer. Every wait here is bounded, and a callback only notes what it heard.
+With channels.py the only file that knows the `realtime` package. Its own reconnection gives up,
+resurrects dead channels and goes deaf while it says "joined"; so a client is used for as long as
+everything is well, and not a moment longer. Every wait here is bounded, and a callback only notes
+what it heard. Trouble with a presence topic is that topic's alone: it rests, the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
-from realtime.message import Message, ServerMessage
-from realtime.types import ChannelEvents, RealtimeChannelOptions
+from realtime import RealtimeSubscribeStates
 
 from .._borrowed import AnySession
 from .._errors import Unavailable
 from .bell import Topics
+from .channels import Channel, Client, Heartbeats, RoomChannel, Trouble, server_reason, silence
 from .gate import Gate
-
-# The package logs each failed attempt as an error; without a handler Python prints those.
-logging.getLogger("realtime").addHandler(logging.NullHandler())
+from .rest import Rests
+from .room import Room, rooms
 
 # How the reasons begin that no repetition changes; trying again would stall the whole socket.
 _FATAL = (
@@ -55,205 +51,30 @@ class Pace:
     flow_within: float = 3.0
     # A free project allows 100 joins a second for all its customers together.
     joins_per_second: float = 40.0
+    # A refused join holds all topics of its socket up for five seconds: presence waits longer.
+    rest_first: float = 10.0
+    rest_longest: float = 300.0
 
 
-class Trouble(Exception):
-    """The connection is not worth keeping; the text says why, without any customer's data."""
-
-
-class _Client(AsyncRealtimeClient):
-    """The package's client, with an end that is short whatever the network does."""
-
-    def when_deaf(self, tell: Callable[[asyncio.Task[None]], None]) -> None:
-        """Tell when the task that reads ends, which it may by an error of the package's own."""
-        listening: asyncio.Task[None] | None = self._listen_task  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # the package says only Task
-        if listening is not None:
-            listening.add_done_callback(tell)
-
-    async def hang_up(self) -> None:
-        connection = self._ws_connection
-        if connection is not None:
-            with suppress(Exception):
-                # A half-open connection would take ten seconds to close politely.
-                async with asyncio.timeout(0.5):
-                    await connection.close()
-            connection.transport.abort()
-        await self.close()
-
-
-class _Heartbeats(AsyncRealtimeChannel):
-    """Stands under the heartbeats' topic, where the package would ignore the answers."""
-
-    def __init__(self, client: AsyncRealtimeClient) -> None:
-        super().__init__(client, "phoenix")
-        self._answered = asyncio.Event()
-
-    async def beat(self, within: float) -> None:
-        """Ask whether anybody is there, and wait for the answer."""
-        self._answered.clear()
-        beat = Message(topic="phoenix", event=ChannelEvents.heartbeat, payload={}, ref="beat")
-        try:
-            async with asyncio.timeout(within):
-                await self.socket.send(beat)
-                await self._answered.wait()
-        except TimeoutError:
-            raise Trouble("no answer to a heartbeat") from None
-
-    def _handle_message(self, message: ServerMessage) -> None:
-        self._answered.set()
-
-
-class Socket:
-    """One realtime client: topics are joined when first wanted and left when last dropped."""
+class _Pulse:
+    """Keeps a connection alive: heartbeats with a deadline, and every new token pushed."""
 
     def __init__(
-        self,
-        url: str,
-        key: str,
-        session: AnySession,
-        topics: Topics,
-        pace: Pace,
-        gate: Gate,
+        self, client: Client, session: AnySession, pace: Pace, channels: dict[str, Channel]
     ) -> None:
+        self._client = client
         self._session = session
-        self._topics = topics
         self._pace = pace
-        self._gate = gate
-        self._client = _Client(
-            f"{url}/realtime/v1",
-            key,
-            auto_reconnect=False,
-            max_retries=1,
-            timeout=int(pace.join_within),
-        )
-        self._joins: dict[str, asyncio.Task[None]] = {}
-        self._channels: dict[str, AsyncRealtimeChannel] = {}
-        self._trouble: Trouble | None = None
-        self._flowing: set[str] = set()
+        self._channels = channels
         self._token = ""
-        self._dead = False
 
-    async def run(self) -> None:
-        """Connect, join what is wanted, keep it alive; return when nothing is wanted any more."""
+    async def take_token(self) -> None:
+        """Take the token that the joins are made with."""
         self._token = self._client.access_token = await self._session.token()
-        async with asyncio.timeout(self._pace.connect_within):
-            await self._client.connect()
-        self._client.when_deaf(self._note_silence)
-        beating = asyncio.create_task(self._beat())
-        beating.add_done_callback(self._note_end)
-        try:
-            while self._topics.wanted:
-                self._topics.changed.clear()
-                await self._follow_topics()
-                await self._topics.changed.wait()
-                if self._trouble is not None:
-                    raise self._trouble
-        finally:
-            beating.cancel()
 
-    async def discard(self) -> None:
-        """Drop the client: whatever it still calls is not heard, whatever it still runs ends."""
-        self._dead = True
-        for join in self._joins.values():
-            join.cancel()
-        for channel in list(self._client.channels.values()):
-            _silence(channel)
-        await self._client.hang_up()
-
-    async def _follow_topics(self) -> None:
-        wanted = self._topics.wanted
-        for topic in [topic for topic in self._channels if topic not in wanted]:
-            channel = self._channels.pop(topic)
-            self._flowing.discard(topic)
-            _silence(channel)
-            await channel.unsubscribe()
-        for topic in list(wanted):
-            if topic in self._channels:
-                self._greet(topic)
-            elif topic not in self._joins:
-                join = asyncio.create_task(self._join(topic))
-                self._joins[topic] = join
-                join.add_done_callback(partial(self._joined, topic))
-
-    async def _join(self, topic: str) -> None:
-        left = self._client.channels.get(f"realtime:{topic}")
-        if left is not None:
-            # The package mistakes the close of the old channel for one of the new: let it pass.
-            await asyncio.sleep(0.2)
-            self._client.channels.pop(left.topic, None)
-        await self._gate.pass_through()
-        if topic not in self._topics.wanted:
-            return
-        channel = self._client.channel(topic, _options())
-        self._channels[topic] = channel
-        channel.on_broadcast("event", lambda message: self._ring(topic, message))
-        channel.on_system(lambda _: self._flow(topic, channel, sure=True))
-        async with asyncio.timeout(self._pace.join_within):
-            await channel.subscribe(lambda state, error: self._turn(topic, channel, state, error))
-        if channel.is_joined:
-            self._greet(topic)
-            # A server that does not know `replication_ready` never says it: then time decides.
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._pace.flow_within, partial(self._flow, topic, channel, sure=False))
-
-    def _joined(self, topic: str, task: asyncio.Task[None]) -> None:
-        self._joins.pop(topic, None)
-        self._note_end(task)
-        self._topics.changed.set()
-
-    def _greet(self, topic: str) -> None:
-        """Tell those who listen to a joined topic and do not know it yet."""
-        if self._dead or not self._channels[topic].is_joined:
-            return
-        for bell in self._topics.bells(topic):
-            if not bell.joined:
-                bell.join()
-                if topic in self._flowing:
-                    bell.flows()
-
-    def _turn(
-        self,
-        topic: str,
-        channel: AsyncRealtimeChannel,
-        state: RealtimeSubscribeStates,
-        error: Exception | None,
-    ) -> None:
-        if (
-            self._dead
-            or state is RealtimeSubscribeStates.SUBSCRIBED
-            or self._channels.get(topic) is not channel
-        ):
-            return
-        reason = _server_reason(error)
-        if reason.startswith(_FATAL):
-            _silence(channel)
-            self._client.channels.pop(channel.topic, None)
-            for bell in self._topics.bells(topic):
-                bell.refuse(reason)
-            # Others may ask for the topic later, with more luck; this one is not asked again.
-            self._topics.drop(topic)
-            self._channels.pop(topic, None)
-        else:
-            self._fail(f"{state.value} {reason}")
-
-    def _ring(self, topic: str, message: Any) -> None:
-        seq = message["payload"].get("seq")
-        if not self._dead and isinstance(seq, int):
-            for bell in self._topics.bells(topic):
-                bell.ring(seq)
-
-    def _flow(self, topic: str, channel: AsyncRealtimeChannel, *, sure: bool) -> None:
-        """Note that broadcasts flow: the server said so, or is not one that would say it."""
-        if self._dead or self._channels.get(topic) is not channel:
-            return
-        self._flowing.add(topic)
-        for bell in self._topics.bells(topic):
-            # Its word may come long after the guess: what was missed in between is looked for.
-            if bell.joined and (sure or not bell.ready):
-                bell.flows()
-
-    async def _beat(self) -> None:
-        heartbeats = _Heartbeats(self._client)
+    async def beat(self) -> None:
+        """Beat until something is wrong."""
+        heartbeats = Heartbeats(self._client)
         self._client.channels["phoenix"] = heartbeats
         while True:
             fresh = self._session.seconds_fresh()
@@ -281,6 +102,197 @@ class Socket:
                 push = await channel.push("access_token", {"access_token": token})
                 push.destroy()  # the server never answers it
 
+
+class Socket:
+    """One realtime client: topics are joined when first wanted and left when last dropped."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        session: AnySession,
+        topics: Topics,
+        pace: Pace,
+        gate: Gate,
+    ) -> None:
+        self._topics = topics
+        self._pace = pace
+        self._gate = gate
+        self._client = Client(
+            f"{url}/realtime/v1",
+            key,
+            auto_reconnect=False,
+            max_retries=1,
+            timeout=int(pace.join_within),
+        )
+        self._joins: dict[str, asyncio.Task[None]] = {}
+        self._channels: dict[str, Channel] = {}
+        self._pulse = _Pulse(self._client, session, pace, self._channels)
+        self._trouble: Trouble | None = None
+        self._flowing: set[str] = set()
+        self._rests = Rests(pace.rest_first, pace.rest_longest, topics.changed.set)
+        self._dead = False
+
+    async def run(self) -> None:
+        """Connect, join what is wanted, keep it alive; return when nothing is wanted any more."""
+        await self._pulse.take_token()
+        async with asyncio.timeout(self._pace.connect_within):
+            await self._client.connect()
+        self._client.when_deaf(self._note_silence)
+        beating = asyncio.create_task(self._pulse.beat())
+        beating.add_done_callback(self._note_end)
+        try:
+            while self._topics.wanted:
+                self._topics.changed.clear()
+                await self._follow_topics()
+                await self._topics.changed.wait()
+                if self._trouble is not None:
+                    raise self._trouble
+        finally:
+            beating.cancel()
+
+    async def discard(self) -> None:
+        """Drop the client: whatever it still calls is not heard, whatever it still runs ends."""
+        self._dead = True
+        for join in self._joins.values():
+            join.cancel()
+        self._rests.forget()
+        for channel in list(self._client.channels.values()):
+            silence(channel)
+        await self._client.hang_up()
+
+    async def _follow_topics(self) -> None:
+        wanted = self._topics.wanted
+        for topic in [topic for topic in self._channels if topic not in wanted]:
+            channel = self._channels.pop(topic)
+            self._flowing.discard(topic)
+            silence(channel)
+            await channel.unsubscribe()
+        # Feeds first: whatever a presence topic costs must not be theirs to wait for.
+        for topic in sorted(wanted, key=lambda topic: bool(rooms(self._topics, topic))):
+            if topic in self._channels:
+                self._greet(topic)
+            elif topic not in self._joins and topic not in self._rests:
+                join = asyncio.create_task(self._join(topic))
+                self._joins[topic] = join
+                join.add_done_callback(partial(self._joined, topic))
+
+    async def _join(self, topic: str) -> None:
+        left = self._client.channels.get(f"realtime:{topic}")
+        if left is not None:
+            # The package mistakes the close of the old channel for one of the new: let it pass.
+            await asyncio.sleep(0.2)
+            self._client.channels.pop(left.topic, None)
+        await self._gate.pass_through()
+        if topic not in self._topics.wanted:
+            return
+        listening = rooms(self._topics, topic)
+        if listening:
+            await self._join_room(topic, listening[0])
+            return
+        channel = Channel(self._client, topic)
+        channel.on_broadcast("event", lambda message: self._ring(topic, message))
+        channel.on_system(lambda _: self._flow(topic, channel, sure=True))
+        if await self._subscribe(topic, channel):
+            self._greet(topic)
+            # A server that does not know `replication_ready` never says it: then time decides.
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._pace.flow_within, partial(self._flow, topic, channel, sure=False))
+
+    async def _join_room(self, topic: str, me: Room) -> None:
+        channel = RoomChannel(self._client, topic, me, lambda: self._listening(topic, channel))
+        try:
+            joined = await self._subscribe(topic, channel)
+        except Exception:  # noqa: BLE001 - a room that cannot be joined is no trouble of the feeds
+            self._rest(topic, channel)
+        else:
+            if joined and not self._dead:
+                channel.begin(self._pace.rest_first)
+                self._greet(topic)
+
+    async def _subscribe(self, topic: str, channel: Channel) -> bool:
+        self._client.channels[channel.topic] = self._channels[topic] = channel
+        async with asyncio.timeout(self._pace.join_within):
+            await channel.subscribe(lambda state, error: self._turn(topic, channel, state, error))
+        return channel.is_joined
+
+    def _listening(self, topic: str, channel: Channel) -> list[Room]:
+        current = not self._dead and self._channels.get(topic) is channel
+        return rooms(self._topics, topic) if current else []
+
+    def _joined(self, topic: str, task: asyncio.Task[None]) -> None:
+        self._joins.pop(topic, None)
+        self._note_end(task)
+        self._topics.changed.set()
+
+    def _greet(self, topic: str) -> None:
+        """Tell those who listen to a joined topic and do not know it yet."""
+        channel = self._channels.get(topic)
+        if self._dead or channel is None or not channel.is_joined:
+            return
+        for bell in self._topics.bells(topic):
+            if not bell.joined:
+                bell.join()
+                if isinstance(bell, Room) and isinstance(channel, RoomChannel):
+                    channel.welcome(bell)
+                if topic in self._flowing:
+                    bell.flows()
+
+    def _turn(
+        self,
+        topic: str,
+        channel: Channel,
+        state: RealtimeSubscribeStates,
+        error: Exception | None,
+    ) -> None:
+        if (
+            self._dead
+            or state is RealtimeSubscribeStates.SUBSCRIBED
+            or self._channels.get(topic) is not channel
+        ):
+            return
+        reason = server_reason(error)
+        if reason.startswith(_FATAL):
+            self._drop(topic, channel)
+            for bell in self._topics.bells(topic):
+                bell.refuse(reason)
+            # Others may ask for the topic later, with more luck; this one is not asked again.
+            self._topics.drop(topic)
+        elif isinstance(channel, RoomChannel):
+            self._rest(topic, channel)
+        else:
+            self._fail(f"{state.value} {reason}")
+
+    def _drop(self, topic: str, channel: Channel) -> None:
+        silence(channel)
+        self._client.channels.pop(channel.topic, None)
+        self._channels.pop(topic, None)
+
+    def _rest(self, topic: str, channel: RoomChannel) -> None:
+        """Leave a presence topic alone for a while: limits are mostly what ends one."""
+        if self._dead or self._channels.get(topic) is not channel:
+            return
+        self._drop(topic, channel)
+        for bell in self._topics.bells(topic):
+            bell.fail()
+        self._rests.begin(topic, channel.seconds_joined)
+
+    def _ring(self, topic: str, message: Any) -> None:
+        seq = message["payload"].get("seq")
+        if not self._dead and isinstance(seq, int):
+            for bell in self._topics.bells(topic):
+                bell.ring(seq)
+
+    def _flow(self, topic: str, channel: Channel, *, sure: bool) -> None:
+        """Note that broadcasts flow: the server said so, or is not one that would say it."""
+        if self._dead or self._channels.get(topic) is not channel:
+            return
+        self._flowing.add(topic)
+        for bell in self._topics.bells(topic):
+            # Its word may come long after the guess: what was missed in between is looked for.
+            if bell.joined and (sure or not bell.ready):
+                bell.flows()
+
     def _note_silence(self, listening: asyncio.Task[None]) -> None:
         if not listening.cancelled():
             listening.exception()  # looked at, so that asyncio does not report it
@@ -297,34 +309,6 @@ class Socket:
         if self._trouble is None:
             self._trouble = Trouble(reason)
             self._topics.changed.set()
-
-
-def _options() -> RealtimeChannelOptions:
-    return {
-        "config": {
-            "private": True,
-            "broadcast": {"ack": False, "self": False, "replication_ready": True},
-            "presence": {"key": "", "enabled": False},
-        }
-    }
-
-
-def _silence(channel: AsyncRealtimeChannel) -> None:
-    """End the timers that would make a channel act on its own later."""
-    channel.rejoin_timer.reset()
-    channel.join_push.destroy()
-    for push in channel.messages_waiting_for_ack.values():
-        push.destroy()
-
-
-def _server_reason(error: Exception | None) -> str:
-    if error is None:
-        return ""
-    try:
-        payload = json.loads(str(error))
-        return str(payload.get("reason") or payload.get("message") or "")
-    except (ValueError, AttributeError):
-        return type(error).__name__
 
 
 def reason(error: BaseException) -> str:
