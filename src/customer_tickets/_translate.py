@@ -140,6 +140,10 @@ def from_response(response: httpx.Response) -> CustomerTicketsError:
         if response.status_code == 401 and kind is NotAllowed:
             kind, message, hint = SignInRequired, "Nobody is signed in.", _SIGN_IN_HINT
         return kind(message, hint=hint, **where)
+    # While Postgres restarts, PostgREST can answer 400 with an empty code, or with one of these
+    # classes: connection lost, too many of them, shutting down.
+    if code == "" or (code or "").startswith(("08", "53", "57P")):
+        return Unavailable("The server has lost its database for a moment.", **where)
     if response.status_code == 401:
         return SignInRequired("The server did not accept the key or the session.", **where)
     if response.status_code in _PASSING_STATUSES:

@@ -254,6 +254,9 @@ SAFE_IN = {
     "StatusChanged": {"before", "after"},
     "Submitted": {"ticket", "message"},
     "TicketChanged": {"ticket"},
+    "Verification": {"first_seq", "differing"},
+    "Person": {"role"},
+    "Presence": {"here", "typists"},
 }
 MODELS = [
     found

@@ -190,3 +190,9 @@ def test_every_class_of_auth_is_translated(kind: type[auth.AuthError]) -> None:
     Exception.__init__(error, "private@example.com")
     error.message, error.code = "private@example.com", None
     assert isinstance(from_auth(error), CustomerTicketsError)
+
+
+@pytest.mark.parametrize("code", ["", "08006", "53300", "57P01", "57P03"])
+def test_a_database_that_is_away_for_a_moment_is_worth_another_try(code: str) -> None:
+    body = {"code": code, "message": "server closed the connection unexpectedly"}
+    assert type(from_response(httpx.Response(400, json=body))) is Unavailable
