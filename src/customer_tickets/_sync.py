@@ -236,6 +236,7 @@ class DraftEditor:
 
         Raises:
             InvalidInput: one or more fields are wrong; none was changed.
+            NotFound: it was submitted or discarded here; what is written now belongs to another.
         """
         return self._portal.run(
             self._async.change,
@@ -698,9 +699,10 @@ class TicketThread:
     def render(self, message: Message | None = None, seconds: int = 3600) -> str:
         """Return a message, or the ticket's description, as safe HTML with its attachments.
 
-        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
-        that is not of this thread is left as its text. Makes one request, or none when nothing
-        is pointed at.
+        `![photo](attachment:photo.jpg)` becomes an image, `[receipt](attachment:receipt.pdf)` a
+        link: what the message itself brought comes first, then the thread's; an id does for a
+        name. One that is not of this thread is left as its text. Makes one request, or none when
+        nothing is pointed at.
 
         Args:
             message: one of this thread; left out, the description.

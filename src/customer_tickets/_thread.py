@@ -298,9 +298,10 @@ class AsyncTicketThread:
     async def render(self, message: Message | None = None, seconds: int = 3600) -> str:
         """Return a message, or the ticket's description, as safe HTML with its attachments.
 
-        `![photo](attachment:<id>)` becomes an image, `[receipt](attachment:<id>)` a link; one
-        that is not of this thread is left as its text. Makes one request, or none when nothing
-        is pointed at.
+        `![photo](attachment:photo.jpg)` becomes an image, `[receipt](attachment:receipt.pdf)` a
+        link: what the message itself brought comes first, then the thread's; an id does for a
+        name. One that is not of this thread is left as its text. Makes one request, or none when
+        nothing is pointed at.
 
         Args:
             message: one of this thread; left out, the description.

@@ -190,11 +190,13 @@ class _Wire:
         """Return how long to wait: at most a third of how long it has been bad already.
 
         A server that was away for seconds is found again in a second or two; one that was away
-        for long is not met by all its clients at once.
+        for long is not met by all its clients at once. The first attempt is made at once; later
+        ones keep half of the wait, or a server that accepts and hangs up would be asked too often.
         """
-        quick = min(self._pace.short_wait, self._pace.first_wait * 2.0 ** min(failures, 10))
+        quick = min(self._pace.short_wait, self._pace.first_wait * 4.0 ** min(failures, 10))
         ceiling = min(self._pace.longest_wait, max(quick, trouble / 3))
-        return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
+        floor = 0.0 if failures == 0 else ceiling / 2
+        return random.uniform(floor, ceiling)  # noqa: S311 - jitter, not a secret
 
     async def _use_one(self) -> None:
         socket = self._make(self.topics)
