@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 from uuid import UUID, uuid4
 
 import pytest
@@ -148,7 +149,7 @@ class Fuzzed:
         try:
             (file,) = draft.attachments
             if name is not None:
-                assert file.file_name == name.strip()
+                assert file.file_name == normalize("NFC", name).strip()
             assert_harmless(file._repr_html_())
         finally:
             await self.client.drafts.discard(draft)
