@@ -7,13 +7,12 @@ removed elsewhere shift nothing, and the last page costs what the first does.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from ._models import SortKey, Ticket
 
@@ -66,7 +65,7 @@ class Place(BaseModel):
         try:
             text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
             place = cls.model_validate_json(text)
-        except (ValidationError, binascii.Error, UnicodeError):
+        except ValueError:  # of pydantic, of base64, or of neither being text
             raise ValueError("is not a page's cursor") from None
         if (place.rank is None) == (place.sort.removeprefix("-") == "priority"):
             raise ValueError("is not a page's cursor")

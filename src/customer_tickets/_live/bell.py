@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from uuid import UUID
 
+_MOST_ANNOUNCED = 500
+
 
 class Bell:
     """One listener's ear on one topic.
@@ -25,6 +27,7 @@ class Bell:
         closed: whether the client let go of the topic (signed out, or closed).
         highest: the highest event number announced so far, or read from the table by a check.
         rings: how often anything was announced.
+        announced: the highest number announced of each ticket since somebody last looked here.
         checked_at: when a check last looked at the table, by the monotonic clock.
         gone: whether that check did not find the ticket any more.
         missed: whether something may have happened that nobody rang for.
@@ -40,16 +43,20 @@ class Bell:
         self.closed = False
         self.highest = 0
         self.rings = 0
+        self.announced: dict[str, int] = {}
         self.checked_at = 0.0
         self.gone = False
         self.missed = False
         self._signal = asyncio.Event()
         self._up = asyncio.Event()
 
-    def ring(self, seq: int) -> None:
-        """Announce an event; one that arrives proves that broadcasts flow."""
+    def ring(self, seq: int, ticket: str = "") -> None:
+        """Announce an event of a ticket; one that arrives proves that broadcasts flow."""
         self.highest = max(self.highest, seq)
         self.rings += 1
+        # Whoever does not look finds so many; the others come with the next question anyway.
+        if ticket in self.announced or len(self.announced) < _MOST_ANNOUNCED:
+            self.announced[ticket] = max(seq, self.announced.get(ticket, 0))
         if not self.ready:
             self.flows()
         self._signal.set()

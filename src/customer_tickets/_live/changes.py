@@ -8,12 +8,11 @@ committed. What comes twice is told by the ticket's own last number.
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .._models import Ticket
 
@@ -35,8 +34,11 @@ class Position(BaseModel):
         try:
             padded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             return cls.model_validate_json(padded)
-        except (ValidationError, binascii.Error, UnicodeError):
+        except ValueError:  # of pydantic, of base64, or of neither being text
             raise ValueError("is no saved position") from None
+
+
+_MOST_TRIES = 6
 
 
 class Changes:
@@ -44,15 +46,24 @@ class Changes:
 
     Attributes:
         behind: whether the table should be asked.
-        lagging: always False: an answer that lacks what was announced is asked for by the horizon.
     """
-
-    lagging = False
 
     def __init__(self, position: Position | None) -> None:
         self.position = position
         self.behind = True
         self._rings = 0
+        # What was announced and not answered yet: its number, and how often it was asked for.
+        self._open: dict[str, tuple[int, int]] = {}
+
+    @property
+    def lagging(self) -> bool:
+        """Whether an announced change was not in the answer: it can overtake its own commit."""
+        return bool(self._open)
+
+    def announce(self, changes: Mapping[str, int]) -> None:
+        """Hear which number of which ticket was announced."""
+        for ticket, seq in changes.items():
+            self._open[ticket] = (seq, 0)
 
     def doorbell(self, number: int) -> None:
         """Hear how often anything was announced so far."""
@@ -77,6 +88,14 @@ class Changes:
         """Take the table's answer and return the tickets that are news, the last changed last."""
         tickets = list(changed)
         seen = {} if self.position is None else self.position.seen
+        seen_before = {str(ticket): seq for ticket, seq in seen.items()}
+        known = seen_before | {str(ticket.id): ticket.last_seq for ticket in tickets}
+        # One that stays away for so long was seen before it was announced, or is a false alarm.
+        self._open = {
+            ticket: (seq, tries + 1)
+            for ticket, (seq, tries) in self._open.items()
+            if known.get(ticket, 0) < seq and tries < _MOST_TRIES
+        }
         news = [ticket for ticket in tickets if ticket.last_seq > seen.get(ticket.id, 0)]
         # Whatever changed since the new horizon was in this answer and will be in the next one.
         self.position = Position(

@@ -73,7 +73,11 @@ class Doubt(Protocol):
     """Decides whether a feed is behind; `Recovery` for a ticket, `Changes` for a list."""
 
     behind: bool
-    lagging: bool
+
+    @property
+    def lagging(self) -> bool:
+        """Whether what was announced was not there yet: worth another look soon."""
+        ...
 
     def doorbell(self, number: int) -> None:
         """Hear that something was announced."""
@@ -162,15 +166,8 @@ class AsyncFeed(Generic[Event]):
     @property
     def state(self) -> FeedState:
         """How the feed is doing right now."""
-        bell = self._bell
-        if bell is None:
-            return FeedState.CONNECTING
-        if self._closed or self._stopped or bell.closed:
-            return FeedState.STOPPED
-        if not bell.joined:
-            return FeedState.POLLING if bell.tried else FeedState.CONNECTING
-        caught_up = self._caught_up and bell.ready and not bell.missed
-        return FeedState.LIVE if caught_up else FeedState.CATCHING_UP
+        ended = self._closed or self._stopped
+        return _state(self._bell, ended=ended, caught_up=self._caught_up)
 
     @property
     def reason(self) -> str | None:
@@ -320,3 +317,13 @@ async def _pause(error: Unavailable, bell: Bell, ceiling: float) -> None:
     # A websocket that comes back is a good reason to try before the pause is over; doorbells are
     # none, or a busy ticket would not let a troubled server rest.
     await bell.wait_up(random.uniform(ceiling / 4, ceiling))  # noqa: S311 - jitter, not a secret
+
+
+def _state(bell: Bell | None, *, ended: bool, caught_up: bool) -> FeedState:
+    if bell is None:
+        return FeedState.CONNECTING
+    if ended or bell.closed:
+        return FeedState.STOPPED
+    if not bell.joined:
+        return FeedState.POLLING if bell.tried else FeedState.CONNECTING
+    return FeedState.LIVE if caught_up and bell.ready and not bell.missed else FeedState.CATCHING_UP

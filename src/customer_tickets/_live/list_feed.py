@@ -79,6 +79,8 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
         return [TicketChanged(ticket=ticket) for ticket in news]
 
     def _announced(self, bell: Bell) -> int:
+        self._changes.announce(bell.announced)
+        bell.announced = {}
         return bell.rings
 
     def _handed_out(self, event: TicketChanged) -> None:

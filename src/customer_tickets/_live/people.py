@@ -137,7 +137,7 @@ class AsyncPeople:
 
     @property
     def typists(self) -> tuple[Person, ...]:
-        """Who else is typing: for six seconds after their last word of it, or until they act."""
+        """Who else is typing: until they act, leave, or say nothing more for six seconds."""
         return tuple(
             self._person(typing.user, typing.claim)
             for typing in self._room.typists()

@@ -35,6 +35,7 @@ class Room(Bell):
         self.say: Say | None = None
         self._read_to = read_to
         self._attendance = Attendance()
+        self._there: set[UUID] = set()
         self._typists = Typists()
         self._lost_at: float | None = None
 
@@ -46,7 +47,9 @@ class Room(Bell):
     def meet(self, attendance: Attendance) -> None:
         """Look at who is there; what was known before stays until the server has said it anew."""
         if attendance.known:
-            self._attendance, self._lost_at = attendance, None
+            there = set(attendance.here)
+            self._typists.left(self._there - there)
+            self._attendance, self._there, self._lost_at = attendance, there, None
             self._signal.set()
 
     def typed(self, payload: Any) -> None:

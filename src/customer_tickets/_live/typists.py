@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,6 +42,11 @@ class Typists:
         if user in known or len(known) < MOST_TYPISTS:
             known[user] = Typing(user, claim, now + LAPSES_AFTER, read_to)
         self._typing = known
+
+    def left(self, users: Iterable[UUID]) -> None:
+        """Hear that somebody is gone: they type no more."""
+        gone = set(users)
+        self._typing = {user: word for user, word in self._typing.items() if user not in gone}
 
     def at(self, now: float) -> list[Typing]:
         """Return who is typing at a time."""

@@ -201,8 +201,12 @@ def test_a_room_leaves_oneself_out_and_forgets_everybody_when_it_closes() -> Non
     assert [(word.user, word.claim, word.read_to) for word in room.typists()] == [
         (PEOPLE[1], "", 3)
     ]
+    attendance.change({}, {str(PEOPLE[1]): metas((str(PEOPLE[1]), ""))})
+    room.meet(attendance)
+    assert (set(room.here()), room.typists()) == ({PEOPLE[2]}, [])
+    room.typed({"user_id": str(PEOPLE[1])})
     room.fail()
     assert not room.current
-    assert set(room.here()) == set(PEOPLE[1:3])
+    assert set(room.here()) == {PEOPLE[2]}
     room.close()
     assert (room.here(), room.typists()) == ({}, [])
