@@ -278,10 +278,10 @@ class Socket:
         self._rests.begin(topic, channel.seconds_joined)
 
     def _ring(self, topic: str, message: Any) -> None:
-        match message["payload"]:
-            case {"seq": int() as seq, "ticket_id": str() as ticket} if not self._dead:
-                for bell in self._topics.bells(topic):
-                    bell.ring(seq, ticket)
+        payload = message["payload"]
+        if not self._dead and isinstance(payload.get("seq"), int):
+            for bell in self._topics.bells(topic):
+                bell.ring(payload["seq"], str(payload.get("ticket_id")))
 
     def _flow(self, topic: str, channel: Channel, *, sure: bool) -> None:
         """Note that broadcasts flow: the server said so, or is not one that would say it."""
