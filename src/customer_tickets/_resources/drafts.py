@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 from uuid import UUID
@@ -150,7 +150,7 @@ class AsyncDrafts:
             return await store(self._connection, wanted, known, progress)
 
     @asynccontextmanager
-    async def _with_newer(self, id: UUID) -> AsyncIterator[None]:
+    async def _with_newer(self, id: UUID) -> AsyncGenerator[None]:
         """Give a conflict the newer draft, which an error of the database could not carry."""
         try:
             yield
