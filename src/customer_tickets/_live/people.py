@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
+from .._arguments import checked_wait
 from .._errors import CustomerTicketsError, NotAllowed, SignInRequired, UnexpectedAnswer
 from .._models import Frozen, Role
 from .._view import ThreadView
@@ -170,7 +171,7 @@ class AsyncPeople:
         """
         self._check_opened()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(checked_wait(timeout)):
                 while not self._over:
                     now = Presence(here=self.here, typists=self.typists)
                     if now != self._shown:
