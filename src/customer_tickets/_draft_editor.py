@@ -17,6 +17,9 @@ from ._uploads import AttachmentSource, file_list
 
 EditorState = Literal["saved", "unsaved", "failed", "conflict", "gone"]
 
+# The loop holds its tasks weakly: an editor that is dropped in its block still saves what it has.
+_tasks: set[asyncio.Task[None]] = set()
+
 
 class AsyncDraftEditor:
     """Edits one draft, and saves it a while after each change; open it with `async with`.
@@ -51,6 +54,8 @@ class AsyncDraftEditor:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_saved(), name="customer_tickets.draft")
+        _tasks.add(self._task)
+        self._task.add_done_callback(_tasks.discard)
         return self
 
     async def __aexit__(

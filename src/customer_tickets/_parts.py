@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -76,4 +79,50 @@ class Parts:
 
 def _http() -> httpx.AsyncClient:
     # HTTP/1.1: over HTTP/2 a routine GOAWAY of the server fails requests that are under way.
-    return httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0))
+    return _Http(timeout=httpx.Timeout(10.0, connect=5.0))
+
+
+class _Http(httpx.AsyncClient):
+    """Closes its connections also when it is dropped, or the loop ends, and nobody closed it."""
+
+    _guard: asyncio.Task[None] | None = None
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Send a request; the first one begins the guard, which needs a loop."""
+        if self._guard is None:
+            transports = [self._transport, *filter(None, self._mounts.values())]
+            self._guard = asyncio.create_task(_guard(transports), name="customer_tickets.http")
+            _guards.add(self._guard)
+            self._guard.add_done_callback(_guards.discard)
+            dropped = weakref.finalize(self, _end, self._guard)
+            dropped.atexit = False
+            # An interpreter that is going down has no use for it any more.
+            self._guard.add_done_callback(lambda _: dropped.detach())
+        return await super().send(request, **options)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await super().aclose()
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.wait({self._guard})
+
+
+# The loop holds its tasks weakly, and a guard that were dropped with its client would be of no use.
+_guards: set[asyncio.Task[None]] = set()
+
+
+async def _guard(transports: list[httpx.AsyncBaseTransport]) -> None:
+    """Wait for the end: `asyncio.run` cancels what is left, and so does `_end`."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        for transport in transports:
+            await transport.aclose()
+        await asyncio.sleep(0.01)  # a connection with unsent bytes ends in the loop's next rounds
+
+
+def _end(guard: asyncio.Task[None]) -> None:
+    # The garbage collector may run in any thread. A loop that is closed has nothing left to end.
+    with suppress(RuntimeError):
+        guard.get_loop().call_soon_threadsafe(guard.cancel)
