@@ -60,7 +60,7 @@ class People:
 
     @property
     def typists(self) -> tuple[Person, ...]:
-        """Who else is typing: for six seconds after their last word of it, or until they act."""
+        """Who else is typing: until they act, leave, or say nothing more for six seconds."""
         return self._async.typists
 
     def typing(self) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -80,6 +81,15 @@ class Colleague:
         )
         return reply
 
+    async def meet(self, user: User) -> tuple[dict[str, object], set[str]]:
+        """Wait until somebody is there; return what they track, and who was there before."""
+        people: dict[str, Any] = (await self.frames.until("presence_state"))["payload"]
+        before = set(people)
+        while str(user.id) not in people:
+            people = (await self.frames.until("presence_diff"))["payload"]["joins"]
+        [meta] = people[str(user.id)]["metas"]
+        return meta, before
+
     async def send(self, event: str, payload: object) -> None:
         await self.frames.send(f"realtime:{self.topic}", event, payload)
 
@@ -105,9 +115,7 @@ async def test_staff_and_customer_see_one_another_come_type_and_go(
         assert (seen.here, seen.typists, thread.typists) == ((), (), ())
         async with colleague(stack, people.eva, thread.ticket.id) as eva:
             await eva.join(str(people.eva.id))
-            state = (await eva.frames.until("presence_state"))["payload"]
-            [meta] = state[str(people.ana.id)]["metas"]
-            assert meta["name"] == "Ana"
+            assert (await eva.meet(people.ana))[0]["name"] == "Ana"
             await eva.track(name="Eva (2nd floor)")
             picture = await got(seen.next(timeout=10))
             claimed = Person(id=people.eva.id, name="Eva (2nd floor)", role=None)
@@ -163,15 +171,22 @@ async def test_two_windows_are_one_person_and_one_closed_window_is_not_gone(
         await eva.join(str(people.eva.id))
         await eva.track()
         async with present(thread) as seen:
-            async with present(other) as also, present(other) as third:
+            async with AsyncExitStack() as closing:
+                also = await closing.enter_async_context(present(other))
+                await asyncio.sleep(0.5)
+                # All has been said when the next one comes to the same channel.
+                third = await closing.enter_async_context(present(other))
                 for window in (seen, also, third):
                     await eventually(window, partial(_alone_with, window, people.eva.id))
                     await got(window.typing())
             await asyncio.sleep(0.3)
-            assert seen.typists == ()
-            assert (seen.state, len(seen.here)) == ("live", 1)
-            state = [f for f in eva.frames.seen if f["event"] == "presence_state"]
-            assert state == []  # none was read yet
+            assert (seen.state, len(seen.here), seen.typists) == ("live", 1, ())
+            await eva.meet(people.ana)
+            await eva.frames.send("phoenix", "heartbeat")
+            gone: list[str] = []
+            while (frame := await eva.frames.receive())["topic"] != "phoenix":
+                gone += frame["payload"].get("leaves", {})
+            assert gone.count(str(people.ana.id)) == 1  # one window of two
     assert await got(seen.next(timeout=0.2)) is None
 
 
@@ -270,8 +285,7 @@ async def test_a_limit_ends_presence_for_a_while_and_not_the_feed(
         await eventually(seen, lambda: seen.state == "live")
         assert time.monotonic() - began > 4
         await eva.join(str(people.eva.id))
-        state = (await eva.frames.until("presence_state"))["payload"]
-        assert set(state) == {str(people.ana.id)}
+        await eva.meet(people.ana)
         assert events.state == "live"
 
 
@@ -293,8 +307,8 @@ async def test_after_a_reconnection_one_is_there_again(
         await eventually(seen, lambda: seen.state == "live")
         async with colleague(stack, people.admin, ticket.id) as admin:
             await admin.join(str(people.admin.id))
-            state = (await admin.frames.until("presence_state"))["payload"]
-        assert set(state) == {str(people.ana.id), str(people.eva.id)}
+            before = (await admin.meet(people.ana))[1]
+        assert str(people.eva.id) in before
         assert [person.id for person in seen.here] == [people.eva.id]
 
 
@@ -359,3 +373,20 @@ def test_who_was_there_is_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPat
     assert set(room.here()) == {user}
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     assert room.here() == {}
+
+
+@pytest.mark.faults
+async def test_the_close_of_an_earlier_join_ends_nothing(
+    thread: Thread, stack: LocalStack, people: Everybody
+) -> None:
+    async with (
+        present(thread) as seen,
+        colleague(stack, people.eva, thread.ticket.id) as eva,
+    ):
+        topic = f"ticket:{thread.ticket.id}:presence"
+        stack.faults.spoil_channels("stale_close", topic=topic)
+        await eva.join(str(people.eva.id))
+        await eva.track()
+        # What comes after the close is heard: the close was, too.
+        await eventually(seen, lambda: len(seen.here) == 1, timeout=4)
+        assert seen.state == "live"
