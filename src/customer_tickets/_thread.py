@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from ._arguments import check_flags, check_kind, check_progress, refuse_unless
 from ._connection import Connection
-from ._errors import CustomerTicketsError
+from ._errors import CustomerTicketsError, SignInRequired
 from ._events import TicketEvent
 from ._inputs import (
     Closing,
@@ -413,9 +413,14 @@ class AsyncTicketThread:
         return self._people
 
     async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
+        session = self._connection.session
+        reader = session.user.id
         newer = await history.events_after(
             self._connection, self.ticket.id, after, patience=_FEED_PATIENCE
         )
+        # The answer may come after a sign-out: nothing is shown then (`user` raises).
+        if session.user.id != reader:
+            raise SignInRequired("Somebody else has signed in meanwhile.")
         if newer.events:
             self._connection.cache.changed(self.ticket.id)
         self._view.merge(newer.events, newer.ticket, newer.can)
