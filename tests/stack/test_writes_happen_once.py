@@ -16,13 +16,14 @@ from customer_tickets import (
     Draft,
     Feedback,
     Message,
+    MessageAdded,
     Offline,
     Submitted,
     Ticket,
     TicketThread,
 )
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, Thread, got, thread_of
+from faces import Client, Office, Thread, got, next_event, opened, thread_of, until
 from fix_stack import People
 from stack.conftest import Opener
 from stack.test_tickets import create
@@ -368,6 +369,23 @@ async def test_a_write_that_failed_for_the_caller_is_repeated_with_its_id(
         assert added(before, after) == write.adds
     assert essence(await got(write.perform(world))) == essence(again)
     assert state(supabase_database, people) == after
+
+
+async def test_a_message_whose_echo_came_is_not_shown_as_failed(
+    opener: Opener, people: People, stack: LocalStack
+) -> None:
+    client = await opener(people.ana, timeout=1.5)
+    thread = await thread_of(client, await create(client, people))
+    async with opened(thread.live(check_every=0.2, poll_every=0.2)) as feed:
+        await until(feed, "live")
+        stack.faults.lose_answers("/rest/v1/rpc/send_message", times=1000)
+        await got(thread.send("It did arrive", wait=False))
+        event = await next_event(feed)
+        assert isinstance(event, MessageAdded)
+        # Longer than the client tries: by then it has given up.
+        assert await got(feed.next(timeout=2.5)) is None
+        stack.faults.reset()
+    assert [(one.body, one.state) for one in thread.messages] == [("It did arrive", "confirmed")]
 
 
 async def test_several_at_once_write_once(
