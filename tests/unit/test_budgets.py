@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "customer_tickets"
-# The two front doors: most of their lines are what `help()` shows, their methods check and delegate.
+# The two front doors: most of their lines are what `help()` shows, their methods check and hand on.
 # Every feature of the product has a method there, so they also have more of them.
 FRONT_DOORS = {"_client.py": (500, 300, 16), "_thread.py": (500, 300, 17)}
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "_sync.py")
