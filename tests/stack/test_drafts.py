@@ -297,3 +297,18 @@ async def test_an_editor_refuses_what_is_wrong_and_keeps_what_was_right(tickets:
         await got(editor.discard())
         assert editor.state == "gone"
     assert await got(tickets.drafts.list()) == ()
+
+
+@pytest.mark.faults
+async def test_what_is_typed_while_a_save_is_under_way_is_saved_next(
+    tickets: Client, stack: LocalStack
+) -> None:
+    async with opened_editor(tickets.drafts.edit(every=0.1)) as editor:
+        stack.faults.delay("/rest/v1/rpc/save_draft", 1.0)
+        await got(editor.change(subject="First", description="kept"))
+        while stack.faults.requests_left():  # noqa: ASYNC110 - the switch tells when asked
+            await anyio.sleep(0.02)
+        await got(editor.change(subject="Second"))
+        await saved(editor)
+    (draft,) = await got(tickets.drafts.list())
+    assert (draft.subject, draft.description, draft.version) == ("Second", "kept", 2)
