@@ -48,7 +48,8 @@ def token_of(stack: LocalStack, people: People, caller: str) -> str | None:
         case "spliced":
             head, _, signature = stack.mint_token(people.ben.id).split(".")
             return f"{head}.{stack.mint_token(people.ana.id).split('.')[1]}.{signature}"
-    return None
+        case _:
+            return None
 
 
 def headers_of(stack: LocalStack, people: People, caller: str) -> dict[str, str]:
@@ -61,8 +62,8 @@ def headers_of(stack: LocalStack, people: People, caller: str) -> dict[str, str]
 class Secrets:
     """What is ana's: words that only she and staff may read, and the ids to ask for it by."""
 
-    words: list[str] = field(default_factory=list)
-    ids: dict[str, UUID] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list[str])
+    ids: dict[str, UUID] = field(default_factory=dict[str, UUID])
     organization: UUID | None = None
 
     def word(self) -> str:
@@ -219,9 +220,9 @@ def asked_of_storage(http: httpx.Client, secrets: Secrets) -> Iterator[httpx.Res
 
 def is_empty(answer: httpx.Response) -> bool:
     """Whether a list is one of nothing; what storage signs in bulk, it lists with a null each."""
-    found = answer.json()
-    if isinstance(found, dict):
-        return found.get("objects") == [] and found.get("folders") == []
+    found: Any = answer.json()
+    if "objects" in found:
+        return bool(found["objects"] == [] and found["folders"] == [])
     return all(one == {**one, "signedURL": None} for one in found)
 
 

@@ -73,7 +73,7 @@ class Write:
 
     rpc: str
     perform: Callable[[World], Any]
-    adds: dict[str, int] = field(default_factory=dict)
+    adds: dict[str, int] = field(default_factory=dict[str, int])
     prepare: Prepare | None = None
     later: Prepare | None = None
 
@@ -265,16 +265,19 @@ TABLES = {
 State = dict[str, list[str]]
 
 
+def run(database: Database, query: str, people: People) -> psycopg.Cursor[Any]:
+    """Run a query of this file's own making, in which `%(me)s` is ana."""
+    return database.execute(query.encode(), {"me": people.ana.id})
+
+
 def state(database: Database, people: People) -> State:
     """Everything that is ana's, row by row."""
     return {
         table: [
             row[0]
-            for row in database.execute(
-                f"select to_jsonb(r)::text from ({query}) r order by 1", {"me": people.ana.id}
-            )
+            for row in run(database, f"select to_jsonb(r)::text from ({rows}) r order by 1", people)
         ]
-        for table, query in TABLES.items()
+        for table, rows in TABLES.items()
     }
 
 
@@ -315,11 +318,9 @@ def a_day_passes(database: Database, people: People) -> None:
             if table in {"ticket_messages", "ticket_events"}:
                 whose = "ticket_id in (select id from public.tickets where user_id = %(me)s)"
             moved = ", ".join(f"{name} = {name} - interval '1 day'" for name in columns)
-            database.execute(f"alter table public.{table} disable trigger user")
-            database.execute(
-                f"update public.{table} set {moved} where {whose}", {"me": people.ana.id}
-            )
-            database.execute(f"alter table public.{table} enable trigger user")
+            run(database, f"alter table public.{table} disable trigger user", people)
+            run(database, f"update public.{table} set {moved} where {whose}", people)
+            run(database, f"alter table public.{table} enable trigger user", people)
 
 
 @pytest.fixture(params=WRITES)
