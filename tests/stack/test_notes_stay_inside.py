@@ -8,6 +8,7 @@ import json
 import logging
 import zipfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, is_dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -23,6 +24,7 @@ from websockets.asyncio.client import connect
 
 from customer_tickets import (
     AsyncCustomerTickets,
+    AsyncPeople,
     Conflict,
     CustomerTicketsError,
     InvalidInput,
@@ -476,6 +478,19 @@ async def walked_thread(thread: Thread, world: World) -> dict[str, Any]:
     seen["rate"] = await got(thread.rate(4))
     seen["reopen_ticket"] = await got(thread.reopen_ticket())
     seen["feedback"] = thread.feedback
+    people = any_thread.people()
+    async with AsyncExitStack() as opened_people:
+        if isinstance(people, AsyncPeople):
+            await opened_people.enter_async_context(people)
+        else:
+            opened_people.enter_context(people)
+        await got(any_thread.typing())
+        seen["people"] = [await got(people.next(timeout=1)), people.here, repr(people)]
+        seen["typing"] = seen["typists"] = any_thread.typists
+    # A view is the thread's HTML, in a notebook only.
+    with pytest.raises(RuntimeError):
+        await got(any_thread.watch())
+    seen["watch"] = any_thread._repr_html_()
     assert names(thread) - seen.keys() == set(), "say here how these are called"
     return seen
 
@@ -567,6 +582,10 @@ async def walked_client(client: Client, world: World, to: Path) -> dict[str, Any
         await got(client.export(to / "z.zip")),
     ]
     seen["live"] = await walked_list(client, world)
+    # A view is the list's HTML, in a notebook only.
+    with pytest.raises(RuntimeError):
+        await got(any_client.watch())
+    seen["watch"] = page._repr_html_()
     assert names(client) - seen.keys() - SESSIONS == set(), "say here how these are called"
     return seen
 
