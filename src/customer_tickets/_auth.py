@@ -111,12 +111,12 @@ class Auth:
                 raise
 
     async def _ask(self, request: Callable[[], Awaitable[_T]], *, signing_up: bool = False) -> _T:
-        if self._http.is_closed:
-            raise ClientClosed("This client is closed.", hint="Make a new one.")
         try:
             async with asyncio.timeout(self._timeout):
                 async for attempt in retrying(self._timeout, once=signing_up):
                     with attempt:
+                        if self._http.is_closed:
+                            raise ClientClosed("This client is closed.", hint="Make a new one.")
                         return await translated(request, signing_up=signing_up)
         except TimeoutError:
             raise Offline("The server did not answer in time.", hint="Is the network up?") from None

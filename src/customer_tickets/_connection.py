@@ -225,6 +225,7 @@ class Connection:
     ) -> httpx.Response:
         async for attempt in attempts():
             with attempt:
+                self._check_open()  # it may have been closed while this waited
                 return await _once(send, token, what, translate)
         raise AssertionError("tenacity returns or raises")
 

@@ -314,3 +314,19 @@ async def test_the_session_shows_no_token(opener: Opener, people: People) -> Non
     assert tokens.refresh not in repr(tokens)
     assert people.ana.email not in f"{client!r}{client.user!r}"
     await closed(client)
+
+
+@pytest.mark.faults
+async def test_calls_that_wait_for_their_next_attempt_hear_that_the_client_was_closed(
+    stack: LocalStack, people: People, proxy: TcpProxy
+) -> None:
+    client = AsyncCustomerTickets(proxy.url, stack.publishable_key)
+    await client.sign_in(people.ana.email, people.ana.password)
+    proxy.refuse()
+    calls = [asyncio.create_task(client.counts()) for _ in range(10)]
+    calls.append(asyncio.create_task(client.sign_in(people.ana.email, people.ana.password)))
+    await asyncio.sleep(0.05)
+    await client.aclose()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(end) for end in ends} <= {ClientClosed, Offline}
+    assert any(isinstance(end, ClientClosed) for end in ends)
