@@ -62,7 +62,7 @@ def turn(world: World, reader: str, count: int, pace: float) -> tuple[list[float
     return [seen[seq] - at for seq, at in enumerate(committed, start=2)], answer["processor"]
 
 
-def compare(world: World, rounds: int, count: int, pace: float) -> dict[str, object]:
+def compare(world: World, rounds: int, count: int, pace: float) -> dict[str, dict[str, float]]:
     """Let all readers take turns."""
     latencies: dict[str, list[float]] = {reader: [] for reader in READERS}
     used = dict.fromkeys(READERS, 0.0)
@@ -93,14 +93,14 @@ def main() -> int:
     with LocalStack.start() as stack:
         found = compare(populated(stack), arguments.rounds, arguments.count, arguments.pace)
     print(f"{'ms':<12}{'median':>9}{'p95':>9}{'p99':>9}{'most':>9}{'cpu':>9}{'ratio':>9}")
-    base = found["bare"]["median_ms"]  # type: ignore[index]
+    base = found["bare"]["median_ms"]
     for reader, figures in found.items():
-        values = [figures[f"{name}_ms"] for name in ("median", "p95", "p99", "most")]  # type: ignore[index]
-        row = [*values, figures["cpu_ms_per_event"], values[0] / base]  # type: ignore[index]
+        values = [figures[f"{name}_ms"] for name in ("median", "p95", "p99", "most")]
+        row = [*values, figures["cpu_ms_per_event"], values[0] / base]
         print(f"{reader:<12}" + "".join(f"{value:>9.2f}" for value in row))
     if arguments.save:
         save("live_latency", {"load_before": load, "readers": found})
-    ratio = found["async"]["median_ms"] / base  # type: ignore[index]
+    ratio = found["async"]["median_ms"] / base
     print(f"async against bare: {ratio:.2f} (the bar is {BAR})")
     return 0 if ratio <= BAR else 1
 

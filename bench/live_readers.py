@@ -11,7 +11,7 @@ import json
 import resource
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from live_world import PASSWORD
 from realtime import AsyncRealtimeClient
@@ -121,8 +121,9 @@ async def polling(arguments: argparse.Namespace, report: Report) -> None:
             .order("seq")
             .execute()
         )
-        for row in rows.data:
-            last = row["seq"]  # type: ignore[index, call-overload, assignment]
+        # The package says that a row may be any JSON.
+        for row in cast("list[dict[str, int]]", rows.data):
+            last = row["seq"]
             done = report.note(last)
 
 
