@@ -23,6 +23,19 @@ _Open = Callable[[str], AbstractContextManager[BinaryIO]]
 _READABLE_BY_OWNER = 0o100600 << 16
 
 
+# What a file that is missing, damaged or made to do harm raises when it is read.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    NotImplementedError,  # zipfile: it is compressed in a way that Python does not know
+    RuntimeError,  # it wants a password
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def is_zip(path: Path) -> bool:
     """Tell whether an export to this path is to be a zip file."""
     return path.suffix.lower() == ".zip" and not path.is_dir()
@@ -116,7 +129,7 @@ def verify_export(path: str | os.PathLike[str]) -> None:
         return
     try:
         archive = zipfile.ZipFile(place)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise ExportDamaged("There is no export that could be read.") from error
     with archive:
         _run(_checked(partial(_opened_in, archive)))
@@ -153,19 +166,6 @@ def _named(manifest: Manifest) -> Iterator[tuple[str, FileEntry]]:
     for ticket in manifest.tickets:
         for entry in ticket.files:
             yield f"{ticket.folder}/{entry.path}", entry
-
-
-# What a file that is missing, damaged or made to do harm raises when it is read.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,  # it wants a password
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def _is_whole(open_file: _Open, name: str, entry: FileEntry) -> bool:

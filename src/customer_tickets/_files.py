@@ -164,7 +164,9 @@ async def _opened(
     name = _name_of(file)
     if await in_thread(_is_seekable, file):
         return _reader(file, locks.setdefault(id(file), threading.Lock())), name
-    spool = opened.enter_context(tempfile.SpooledTemporaryFile(max_size=PIECE))  # noqa: SIM115
+    spool = opened.enter_context(
+        tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - `opened` ends it
+    )
     # Whoever is cancelled does not wait for a pipe that says nothing: no file of ours is read.
     while piece := await asyncio.to_thread(_bytes_from, file, PIECE):
         await in_thread(spool.write, piece)
