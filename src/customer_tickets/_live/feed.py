@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
@@ -92,7 +93,7 @@ class Doubt(Protocol):
         ...
 
 
-class AsyncFeed(Generic[Event]):
+class AsyncFeed(ABC, Generic[Event]):
     """What all live feeds share; open one with `async with`, read it with `async for`."""
 
     def __init__(
@@ -119,24 +120,23 @@ class AsyncFeed(Generic[Event]):
         self._bell: Bell | None = None
         self._looked_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
-        self._stopped = False
-        self._closed = False
+        self._stopped = self._closed = False
 
+    @abstractmethod
     async def _ask(self) -> Sequence[Event]:
         """Ask the table and return what is to be handed out; the subclass knows how."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _announced(self, bell: Bell) -> int:
         """Return the number that says what was announced."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _handed_out(self, event: Event) -> None:
         """Note that an event leaves the feed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _place(self) -> int:
         """Return the number of the last event that is known, for the final event."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         if self._bell is not None:
@@ -270,8 +270,10 @@ class AsyncFeed(Generic[Event]):
     async def _read(self, bell: Bell) -> None:
         try:
             unsure, self._unsure = self._unsure, False
-            alone = self._ticket is None or not self._line.crowded
-            if unsure and not self._recovery.behind and not alone:
+            # A check only tells of numbers that nobody rang for: one that was announced, and was
+            # not there yet, is asked for directly.
+            known = self._recovery.behind or self._recovery.lagging
+            if unsure and not known and self._ticket is not None and self._line.crowded:
                 await self._line.check()
                 self._hear(bell)
                 if not self._recovery.behind:

@@ -205,3 +205,44 @@ async def test_while_nobody_reads_nothing_is_read() -> None:
             exchange.bell.ring(seq)
         await asyncio.sleep(0.2)
         assert table.reads == 0
+
+
+class Crowd(Exchange):
+    """A client with many open threads: where in doubt, one question is asked for all."""
+
+    crowded = True
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+
+    async def check(self) -> None:
+        self.bell.checked(self._table.newest)
+
+
+async def test_in_a_crowd_an_announcement_that_overtakes_its_commit_is_followed_too() -> None:
+    table = Table(1)
+    exchange = Crowd(table)
+    async with feed_of(table, exchange) as feed:
+        exchange.bell.join()
+        exchange.bell.flows()
+        await numbers(feed, 1)
+        assert await feed.next(timeout=0.05) is None
+        exchange.bell.ring(2)
+        assert await feed.next(timeout=0.01) is None
+        table.newest = 2
+        assert await feed.next(timeout=0.5) is not None
+
+
+async def test_in_a_crowd_a_check_finds_what_nobody_rang_for() -> None:
+    table = Table(1)
+    exchange = Crowd(table)
+    async with feed_of(table, exchange, check_every=0.1) as feed:
+        exchange.bell.join()
+        exchange.bell.flows()
+        await numbers(feed, 1)
+        reads = table.reads
+        assert await feed.next(timeout=0.5) is None
+        assert table.reads == reads
+        table.newest = 2
+        assert await feed.next(timeout=0.5) is not None
