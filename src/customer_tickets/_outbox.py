@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -68,6 +69,11 @@ class Outbox:
             raise
         self._again.pop(pending.id, None)
         return sent
+
+    async def try_to_deliver(self, pending: Message) -> None:
+        """Send a pending message; whatever goes wrong is its `error`, and nobody waits for it."""
+        with suppress(Exception):
+            await self.deliver(pending)
 
     def discard(self, message: Message | UUID) -> None:
         """Show a failed message no more."""

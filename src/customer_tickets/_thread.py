@@ -215,10 +215,9 @@ class AsyncTicketThread:
         self._outbox.discard(message)
 
     async def _deliver(self, pending: Message, *, wait: bool) -> Message:
-        delivery = self._outbox.deliver(pending)
         if wait:
-            return await delivery
-        self._connection.in_background(delivery)
+            return await self._outbox.deliver(pending)
+        self._connection.in_background(self._outbox.try_to_deliver(pending))
         return pending
 
     async def edit(
