@@ -1,4 +1,8 @@
-"""The client: sign in, list, create, open threads."""
+"""The client: sign in, list, create, open threads.
+
+Longer than a module should be: each feature of the product has a method here, most of it what
+`help()` shows; they check their arguments and hand on.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from ._live.list_feed import AsyncTicketListFeed
 from ._models import Counts, Organization, Priority, SortKey, Status, Ticket, User
 from ._parts import Parts
 from ._progress import ProgressTo
-from ._resources import tickets
+from ._resources import changes, tickets
 from ._resources.attachments import AsyncAttachments
 from ._resources.drafts import AsyncDrafts
 from ._resources.organizations import AsyncOrganizations
@@ -359,7 +363,7 @@ class AsyncCustomerTickets:
             self.user.id,
             position,
             line=self._line,
-            fetch=partial(tickets.changed_since, self._connection),
+            fetch=partial(changes.changed_since, self._connection),
             check_every=options.check_every,
             poll_every=options.poll_every,
         )

@@ -1,4 +1,8 @@
-"""One ticket's thread: read it, write in it, follow it live."""
+"""One ticket's thread: read it, write in it, follow it live.
+
+Longer than a module should be: each feature of a thread has a method here, most of it what `help()`
+shows, and what decides is elsewhere (_view, _outbox, _resources, _live).
+"""
 
 from __future__ import annotations
 

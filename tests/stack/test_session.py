@@ -323,10 +323,12 @@ async def test_calls_that_wait_for_their_next_attempt_hear_that_the_client_was_c
     client = AsyncCustomerTickets(proxy.url, stack.publishable_key)
     await client.sign_in(people.ana.email, people.ana.password)
     proxy.refuse()
-    calls = [asyncio.create_task(client.counts()) for _ in range(10)]
-    calls.append(asyncio.create_task(client.sign_in(people.ana.email, people.ana.password)))
+    signing_in = client.sign_in(people.ana.email, people.ana.password)
+    calls = asyncio.gather(
+        signing_in, *(client.counts() for _ in range(10)), return_exceptions=True
+    )
     await asyncio.sleep(0.05)
     await client.aclose()
-    ends = await asyncio.gather(*calls, return_exceptions=True)
+    ends = await calls
     assert {type(end) for end in ends} <= {ClientClosed, Offline}
     assert any(isinstance(end, ClientClosed) for end in ends)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
 
@@ -22,7 +23,6 @@ from pydantic import (
 from .. import _html
 from .._connection import Connection
 from .._errors import FieldError, InvalidInput
-from .._events import ChangedTickets
 from .._inputs import NewTicket, id_of, printable
 from .._keyset import Direction, Place, beyond, order
 from .._models import Counts, Frozen, Priority, SortKey, Status, Ticket
@@ -35,6 +35,8 @@ _COLUMNS = (
     ",".join(name for name in Ticket.model_fields if name != "last_read_seq")
     + ",ticket_reads(last_read_seq)"
 )
+# Nobody takes longer to commit a change of a ticket.
+_LONG_COMMIT = timedelta(minutes=1)
 
 
 def _listed(value: object) -> object:
@@ -190,19 +192,24 @@ async def every(connection: Connection, query: TicketQuery) -> AsyncIterator[Tic
         async for ticket in _walk(connection, query):
             yield ticket
         return
-    newest = query.model_copy(update={"sort": "-updated_at", "size": 1})
-    first = (await fetch_page(connection, newest)).items
+    start: datetime | None = None
+    if query.sort != "-updated_at":
+        newest = query.model_copy(update={"sort": "-updated_at", "size": 1})
+        start = next((one.updated_at for one in (await fetch_page(connection, newest)).items), None)
     seen: set[UUID] = set()
     async for ticket in _walk(connection, query):
+        if start is None:
+            start = ticket.updated_at
         if ticket.id not in seen:
             seen.add(ticket.id)
             yield ticket
-    if not first:
+    if start is None:
         return
-    start = max([first[0].updated_at, *filter(None, [query.updated_after])])
-    late = query.model_copy(update={"sort": "updated_at", "updated_after": start})
+    # Stamps are not in the order of the commits: what was being committed meanwhile counts too.
+    since = max([start - _LONG_COMMIT, *filter(None, [query.updated_after])])
+    late = query.model_copy(update={"sort": "updated_at", "updated_after": since})
     async for ticket in _walk(connection, late):
-        if ticket.id not in seen and ticket.created_at <= first[0].updated_at:
+        if ticket.id not in seen and ticket.created_at <= start:
             seen.add(ticket.id)
             yield ticket
 
@@ -295,46 +302,6 @@ async def create(
     answer = await connection.call("create_ticket", arguments, _CREATED, write_id=ticket.id)
     connection.cache.changed(answer.ticket.id)
     return answer.ticket
-
-
-class _Changed(BaseModel):
-    changed_in: int
-    ticket: Ticket
-
-
-class _Changes(BaseModel):
-    tickets: tuple[_Changed, ...]
-    horizon: int
-    more: bool
-    ahead: bool
-
-
-_CHANGES = TypeAdapter(_Changes)
-# A live reader asks again by itself: it need not wait as long as a person's call does.
-_LIVE_PATIENCE = 10.0
-
-
-async def changed_since(connection: Connection, horizon: int | None) -> ChangedTickets:
-    """Return the caller's tickets that changed since a horizon, and the next one."""
-    found: list[_Changed] = []
-    first: _Changes | None = None
-    while True:
-        last = found[-1] if found else None
-        arguments: dict[str, object] = {"since": horizon, "max_tickets": 200}
-        if last is not None:
-            arguments |= {"after_id": last.ticket.id, "after_change": last.changed_in}
-        answer = await connection.call(
-            "ticket_changes", arguments, _CHANGES, patience=_LIVE_PATIENCE
-        )
-        # What changes while pages are turned is after the first page's horizon: it comes again.
-        first = first if first is not None else answer
-        found += answer.tickets
-        if not answer.more:
-            break
-    for one in found:
-        connection.cache.changed(one.ticket.id)
-    newest = {one.ticket.id: one.ticket for one in found}
-    return ChangedTickets(tuple(newest.values()), first.horizon, first.ahead)
 
 
 async def counts(connection: Connection) -> Counts:
