@@ -900,6 +900,8 @@ CREATE OR REPLACE FUNCTION private.events_before(ticket_id uuid, before_seq bigi
  STABLE
  SET search_path TO ''
 AS $function$
+declare
+  top constant bigint := coalesce(before_seq, 9223372036854775807);
 begin
   return (
     select jsonb_build_object(
@@ -908,8 +910,7 @@ begin
     )
     from (
       select x.* from public.ticket_events x
-      where x.ticket_id = events_before.ticket_id
-        and x.seq < coalesce(before_seq, 9223372036854775807)
+      where x.ticket_id = events_before.ticket_id and x.seq < top
       order by x.seq desc
       limit least(greatest(max_events, 0), 1000)
     ) e
@@ -1182,6 +1183,7 @@ AS $function$
 declare
   top constant bigint := coalesce(before_seq, 9223372036854775807);
   first bigint;
+  bottom bigint;
   more boolean;
   page public.ticket_messages[];
   attachments jsonb;
@@ -1192,17 +1194,20 @@ begin
     order by x.place desc
     limit least(greatest(max_messages, 0), 500)
   ) m;
+  bottom := coalesce(first, top);
   more := exists (
     select from public.ticket_messages x
     where x.ticket_id = messages_before.ticket_id and x.message_type = 'public'
-      and x.place < coalesce(first, top)
+      and x.place < bottom
   );
+  if not more then
+    bottom := 0;
+  end if;
   page := array(
     select m
     from public.ticket_messages m
     where m.ticket_id = messages_before.ticket_id
-      and m.place >= case when more then coalesce(first, top) else 0 end
-      and m.place < top
+      and m.place >= bottom and m.place < top
     order by m.place, m.seq nulls last, m.created_at, m.id
   );
   attachments := private.attachments_of_messages(array(select m.id from unnest(page) as m));
@@ -2497,16 +2502,18 @@ CREATE OR REPLACE FUNCTION public.ticket_events_after(ticket_id uuid, after_seq 
  LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
+  bottom constant bigint := coalesce(after_seq, 0);
   page public.ticket_events[];
   attachments jsonb;
 begin
   page := array(
     select e
     from public.ticket_events e
-    where e.ticket_id = ticket_events_after.ticket_id and e.seq > coalesce(after_seq, 0)
+    where e.ticket_id = ticket_events_after.ticket_id and e.seq > bottom
     order by e.seq
     limit least(greatest(max_events, 0), 1000)
   );
@@ -2542,6 +2549,7 @@ CREATE OR REPLACE FUNCTION public.ticket_events_before(ticket_id uuid, before_se
  LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 begin
   perform private.visible_ticket(ticket_id);
@@ -2577,6 +2585,7 @@ CREATE OR REPLACE FUNCTION public.ticket_messages_before(ticket_id uuid, before_
  LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 begin
   perform private.visible_ticket(ticket_id);
@@ -2590,6 +2599,7 @@ CREATE OR REPLACE FUNCTION public.ticket_thread(ticket_id uuid, message_limit in
  LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);

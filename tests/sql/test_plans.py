@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -210,6 +211,77 @@ def test_a_file_of_others_is_found_by_its_key(crowded_world: World) -> None:
     assert names & {"bucketid_objname", "name_prefix_search"}
     assert "ticket_attachments_object_key_key" in names
     assert not [node for node in found if node["Node Type"] == "Seq Scan"]
+
+
+LONG = 3000
+
+
+@pytest.fixture(scope="module")
+def long_ticket(crowded_world: World) -> UUID:
+    """A ticket of ana's with so many messages, each with its event, from number 2 on."""
+    ticket = uuid4()
+    with crowded_world.acting(crowded_world.ana) as ana:
+        acme = crowded_world.acme
+        ana.call("create_ticket", id=ticket, subject="Long", description="", handling_org_id=acme)
+    with crowded_world.backend() as backend:
+        for table in ("ticket_messages", "ticket_events"):
+            backend.changed(f"alter table public.{table} disable trigger user")
+        backend.changed(
+            "insert into public.ticket_messages"
+            " (id, ticket_id, author_id, author_role, author_name, body, place)"
+            " select gen_random_uuid(), %s, %s, 'customer', 'Ana', 'Message ' || n, n"
+            " from generate_series(2, %s) n",
+            ticket,
+            crowded_world.ana,
+            LONG,
+        )
+        backend.changed(
+            "insert into public.ticket_events"
+            " (ticket_id, seq, kind, actor_id, actor_role, actor_name, data)"
+            " select ticket_id, seq, 'message', author_id, author_role, author_name,"
+            " jsonb_build_object('message_id', id)"
+            " from public.ticket_messages where ticket_id = %s",
+            ticket,
+        )
+        for table in ("ticket_messages", "ticket_events"):
+            backend.changed(f"alter table public.{table} enable trigger user")
+    for table in ("tickets", "ticket_messages", "ticket_events"):
+        crowded_world.connection.execute(f"vacuum analyze public.{table}".encode())
+    return ticket
+
+
+def read_so_far(actor: Actor) -> tuple[int, int]:
+    """Scans of whole tables, and rows found by index, of this transaction."""
+    return actor.rows(
+        "select sum(seq_scan)::int, sum(idx_tup_fetch)::int from pg_stat_xact_user_tables"
+        " where relname in ('tickets', 'ticket_messages', 'ticket_events')"
+    )[0]
+
+
+@pytest.mark.parametrize("who", ["owner", "employee"])
+@pytest.mark.parametrize(
+    ("call", "most"),
+    [
+        ("ticket_thread(%s)", 350),
+        ("ticket_events_after(%s, 2999)", 20),
+        ("ticket_events_after(%s, 1500, 50)", 250),
+        ("ticket_events_after(%s, 0, 50)", 250),
+        ("ticket_events_before(%s, 1500)", 150),
+        ("ticket_events_before(%s, null)", 150),
+        ("ticket_messages_before(%s, 1500)", 250),
+        ("ticket_messages_before(%s, null)", 250),
+    ],
+)
+def test_a_long_ticket_is_read_from_its_place_on_and_other_tickets_not_at_all(
+    crowded_world: World, long_ticket: UUID, call: str, most: int, who: str
+) -> None:
+    with crowded_world.as_kind(who) as actor:
+        scans, rows = read_so_far(actor)
+        for _ in range(10):  # often enough for the planner to have settled on a plan
+            actor.rows(f"select public.{call}", long_ticket)
+        scans_then, rows_then = read_so_far(actor)
+    assert scans_then - scans == 0
+    assert 0 < (rows_then - rows) / 10 <= most
 
 
 def test_assigned_tickets_are_found_by_index(crowded_world: World) -> None:
