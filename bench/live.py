@@ -4,7 +4,9 @@ Run with `python bench/live.py`. Each reader runs in a process of its own, one a
 whose order is drawn anew each round, on the same stack: what else the machine does meets them all
 alike. An employee's messages are committed at an uneven pace in this process, which does nothing
 else. A latency begins right before the commit is sent and ends when the event is in the program's
-hands: for `bare` that is a number without content, since broadcasts carry none.
+hands: for `bare` that is a number without content, since broadcasts carry none (a text in one would
+reach whoever lost the right to read it until their token expires). So the bar is set against
+`bare+fetch`, the least that a program has to do for the same content, without any guarantee.
 
 It exits with 1 when a reader lacks an event, or the median is over the bar. What was found is in
 bench/results/live_latency.json and docs/live-figures.md.
@@ -26,7 +28,7 @@ from customer_tickets.devstack import LocalStack
 
 READERS = ("bare", "bare+fetch", "async", "blocking", "polling")
 BAR = 1.2
-"""How many times the bare client's median may be reached."""
+"""How many times the median of the bare client that reads the message may be reached."""
 
 
 def turn(world: World, reader: str, count: int, pace: float) -> tuple[list[float], float]:
@@ -100,8 +102,8 @@ def main() -> int:
         print(f"{reader:<12}" + "".join(f"{value:>9.2f}" for value in row))
     if arguments.save:
         save("live_latency", {"load_before": load, "readers": found})
-    ratio = found["async"]["median_ms"] / base
-    print(f"async against bare: {ratio:.2f} (the bar is {BAR})")
+    ratio = found["async"]["median_ms"] / found["bare+fetch"]["median_ms"]
+    print(f"async against bare+fetch: {ratio:.2f} (the bar is {BAR})")
     return 0 if ratio <= BAR else 1
 
 

@@ -58,7 +58,7 @@ async def signed_in(arguments: argparse.Namespace) -> AsyncClient:
 
 
 async def bare(arguments: argparse.Namespace, report: Report, fetch: bool) -> None:
-    """The realtime client as its documentation shows it; with `fetch` it also reads the row."""
+    """The realtime client as its documentation shows it; with `fetch` it also reads the message."""
     client = await signed_in(arguments)
     session = await client.auth.get_session()
     assert session is not None
@@ -93,10 +93,10 @@ async def bare(arguments: argparse.Namespace, report: Report, fetch: bool) -> No
         seq = await heard.get()
         if fetch:
             await (
-                client.table("ticket_events")
-                .select("seq,kind,actor_name,data,created_at")
+                client.table("ticket_messages")
+                .select("id,seq,author_name,body,created_at,ticket_attachments(id,file_name)")
                 .eq("ticket_id", arguments.ticket)
-                .eq("seq", seq)
+                .eq("place", seq)
                 .execute()
             )
             report.note(seq)
