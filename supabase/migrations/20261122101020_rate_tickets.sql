@@ -39,7 +39,9 @@ begin
   values (ticket.id, me, rate_ticket.rating, rate_ticket.comment)
   on conflict (ticket_id) do update
   set rating = excluded.rating, comment = excluded.comment, updated_at = clock_timestamp();
-  update public.tickets t set last_seq = t.last_seq + 1, updated_at = clock_timestamp()
+  update public.tickets t
+  set last_seq = t.last_seq + 1, changed_in = pg_current_xact_id()::text::bigint,
+    updated_at = clock_timestamp()
   where t.id = ticket.id
   returning t.last_seq into number;
   insert into public.ticket_events (

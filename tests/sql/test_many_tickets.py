@@ -63,6 +63,36 @@ def test_notes_change_nothing(lasting_world: World) -> None:
     assert ids(changes(world, world.ana, horizon)) == []
 
 
+def test_every_kind_of_event_is_a_change(lasting_world: World) -> None:
+    world, ticket = lasting_world, uuid4()
+    opening = {"subject": "N", "description": "", "handling_org_id": world.acme}
+    steps: list[tuple[UUID, str, dict[str, Any]]] = [
+        (world.ana, "create_ticket", {"id": ticket, **opening}),
+        (world.eva, "send_message", {"id": uuid4(), "ticket_id": ticket, "body": "x"}),
+        (world.ana, "edit_ticket", {"ticket_id": ticket, "subject": "M"}),
+        (world.eva, "set_ticket_status", {"ticket_id": ticket, "status": "in-progress"}),
+        (world.eva, "assign_ticket", {"ticket_id": ticket, "employee": world.eva, "team": None}),
+        (world.ana, "close_ticket", {"ticket_id": ticket, "request_id": uuid4()}),
+        (world.ana, "rate_ticket", {"ticket_id": ticket, "rating": 5, "request_id": uuid4()}),
+        (world.ana, "reopen_ticket", {"ticket_id": ticket, "request_id": uuid4()}),
+    ]
+    for who, function, arguments in steps:
+        horizon = changes(world, world.ana, None)["horizon"]
+        with world.acting(who) as actor:
+            actor.call(function, **arguments)
+        assert ids(changes(world, world.ana, horizon)) == [ticket], function
+    with world.backend() as backend:
+        done = backend.rows(
+            "select distinct kind from public.ticket_events where ticket_id = %s", ticket
+        )
+        kinds = backend.value(
+            "select pg_get_constraintdef(oid) from pg_constraint"
+            " where conrelid = 'public.ticket_events'::regclass and conname like '%%kind%%'"
+        )
+    assert all(f"'{kind}'" in kinds for (kind,) in done)
+    assert len(done) == kinds.count("'::text")
+
+
 @pytest.mark.parametrize("change", ["message", "status", "create"])
 def test_a_change_that_commits_after_a_later_one_is_not_missed(
     lasting_world: World, change: str
