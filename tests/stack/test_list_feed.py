@@ -16,7 +16,7 @@ from customer_tickets import (
     TicketListFeed,
 )
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, got, opened_list
+from faces import Client, Office, got, opened_list, thread_of
 from fix_stack import People
 from stack.conftest import Opener
 from stack.test_tickets import create
@@ -90,6 +90,37 @@ async def test_it_goes_on_from_a_saved_position_in_another_client(
     assert seen == {first.id, second.id, third.id}
     async with opened_list(tickets.live(after=again)) as feed:
         assert await got(feed.next(timeout=0.2)) is None
+
+
+@pytest.mark.parametrize("end", ["closed", "signed out"])
+async def test_a_position_of_an_ended_feed_is_after_what_was_handed_out(
+    opener: Opener, people: People, end: str
+) -> None:
+    tickets, elsewhere = await opener(people.ana), await opener(people.ana)
+    async with opened_list(tickets.live()) as feed:
+        saved = feed.position
+    made = {(await create(elsewhere, people, f"Ticket {n}")).id for n in range(3)}
+    async with opened_list(tickets.live(after=saved)) as feed:
+        first = await changed(feed)
+        if end == "signed out":
+            await got(tickets.sign_out())
+            assert isinstance(await got(feed.next(timeout=5)), FeedStopped)
+    async with opened_list(elsewhere.live(after=feed.position)) as others:
+        rest = {(await changed(others)).id for _ in range(2)}
+        assert await got(others.next(timeout=0.2)) is None
+    assert rest == made - {first.id}
+
+
+async def test_a_rating_changes_the_list_too(
+    tickets: Client, people: People, opener: Opener
+) -> None:
+    elsewhere = await opener(people.ana)
+    thread = await thread_of(elsewhere, await create(elsewhere, people))
+    await got(thread.close_ticket())
+    async with opened_list(tickets.live()) as feed:
+        await got(feed.next(timeout=0.1))
+        await got(thread.rate(5))
+        assert (await changed(feed)).last_seq == 3
 
 
 @pytest.mark.parametrize("after", ["", "x", "é", 5, "e30", "W10", "A" * 100_000])

@@ -42,15 +42,15 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
             poll_every=poll_every,
         )
         self._fetch = fetch
-        # Where the tickets that are not handed out yet were asked from, and which are handed out.
-        self._asked_from = after
-        self._handed: dict[UUID, int] = {}
+        # The place after the last ticket handed out, and what has been read and not handed out.
+        self._place_reached = after
+        self._waiting: set[UUID] = set()
 
     async def __aenter__(self) -> Self:
         if self._changes.position is None:
             # Now, and not when somebody first looks: what changes in between belongs to the feed.
             self._changes.answered((), (await self._fetch(None)).horizon)
-            self._asked_from = self._changes.position
+            self._place_reached = self._changes.position
         return await super().__aenter__()
 
     @property
@@ -60,22 +60,20 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
         Raises:
             RuntimeError: the feed was not opened yet.
         """
-        place = self._asked_from if self._ready else self._changes.position
-        if place is None:
+        if self._place_reached is None:
             raise RuntimeError("open the feed first: `with tickets.live() as changes`")
-        if not self._ready:
-            return place.text()
-        return place.model_copy(update={"seen": place.seen | self._handed}).text()
+        return self._place_reached.text()
 
     async def _ask(self) -> Sequence[TicketChanged]:
-        before = self._changes.position
         answer = await self._fetch(self._changes.asking())
         if self._stopped:
             return ()
         if answer.ahead:
             raise Ahead("Nothing to go on from: the server has not reached the position")
         news = self._changes.answered(answer.tickets, answer.horizon)
-        self._asked_from, self._handed = before, {}
+        # Only what was handed out moves the place: what still waits may never be, as after a close.
+        self._waiting = {ticket.id for ticket in news}
+        self._note_place()
         return [TicketChanged(ticket=ticket) for ticket in news]
 
     def _announced(self, bell: Bell) -> int:
@@ -84,7 +82,15 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
         return bell.rings
 
     def _handed_out(self, event: TicketChanged) -> None:
-        self._handed[event.ticket.id] = event.ticket.last_seq
+        self._waiting.discard(event.ticket.id)
+        if self._place_reached is not None:
+            seen = self._place_reached.seen | {event.ticket.id: event.ticket.last_seq}
+            self._place_reached = self._place_reached.model_copy(update={"seen": seen})
+        self._note_place()
+
+    def _note_place(self) -> None:
+        if not self._waiting:
+            self._place_reached = self._changes.position
 
     def _place(self) -> int:
         return 0
