@@ -22,6 +22,7 @@ from ._borrowed import AnySession
 from ._cache import Cache
 from ._errors import ClientClosed, CustomerTicketsError, Offline, SignInRequired, UnexpectedAnswer
 from ._retry import retrying
+from ._session import another_user
 from ._translate import from_network, from_response, from_storage, request_id
 
 _log = logging.getLogger("customer_tickets")
@@ -211,6 +212,7 @@ class Connection:
     ) -> httpx.Response:
         # The session repeats by itself what it asks of auth: not once more for each repetition.
         token = await self.session.token()
+        user = self.session.user
         try:
             return await self._repeat(send, token, what, attempts, translate)
         except SignInRequired as error:
@@ -218,7 +220,10 @@ class Connection:
             if error.status != 401:
                 raise
         await self.session.replace(token)
-        return await self._repeat(send, await self.session.token(), what, attempts, translate)
+        token = await self.session.token()
+        if self.session.user.id != user.id:
+            raise another_user()
+        return await self._repeat(send, token, what, attempts, translate)
 
     async def _repeat(
         self, send: _Send, token: str, what: str, attempts: _Attempts, translate: _Translate

@@ -98,7 +98,8 @@ class Session:
         nothing until then.
 
         Raises:
-            SignInRequired: nobody is signed in, or the session has ended on the server.
+            SignInRequired: nobody is signed in, or somebody else than when this was called, or the
+                session has ended on the server.
             Offline: the token has expired and the server cannot be asked for another.
         """
         tokens = self._present()
@@ -107,7 +108,10 @@ class Session:
             refreshing = self._begin_refresh()
             if not tokens.is_alive(now):
                 await _outcome(refreshing)
-        return self._present().access
+        current = self._present()
+        if current.user.id != tokens.user.id:
+            raise another_user()
+        return current.access
 
     def seconds_fresh(self) -> float:
         """Return for how many seconds the token needs no refresh; 0 when it does now."""
@@ -228,6 +232,11 @@ class Session:
             if self._tokens is not None:
                 return None
             return await in_thread(lambda: self._kept.clear(tokens))
+
+
+def another_user() -> SignInRequired:
+    """Return what ends a call that one user began and another's token would go on with."""
+    return SignInRequired("Somebody else has signed in meanwhile.")
 
 
 def _takes_over(stored: Tokens, tokens: Tokens, refused: bool) -> bool:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from ._arguments import check_flags, check_kind, check_progress, refuse_unless
 from ._connection import Connection
-from ._errors import CustomerTicketsError, SignInRequired
+from ._errors import CustomerTicketsError
 from ._events import TicketEvent
 from ._inputs import (
     Closing,
@@ -44,6 +44,7 @@ from ._resources import history, messages, threads
 from ._resources.attachments import AsyncAttachments
 from ._resources.messages import Written
 from ._rows import History, Messages
+from ._session import another_user
 from ._uploads import AttachmentSource, file_list, uploaded
 from ._view import ThreadView, Verification
 from ._watch import AsyncWatch, Picture, watch
@@ -416,6 +417,17 @@ class AsyncTicketThread:
         return self._people
 
     async def _fetch(self, after: int) -> tuple[Sequence[TicketEvent], int]:
+        # A feed may begin further on than what is shown, which has no gaps.
+        await self._show_up_to(after)
+        return await self._read_after(after)
+
+    async def _show_up_to(self, seq: int) -> None:
+        before = -1
+        while before < self._view.read_to < seq:
+            before = self._view.read_to
+            await self._read_after(before)
+
+    async def _read_after(self, after: int) -> tuple[Sequence[TicketEvent], int]:
         session = self._connection.session
         reader = session.user.id
         newer = await history.events_after(
@@ -423,7 +435,7 @@ class AsyncTicketThread:
         )
         # The answer may come after a sign-out: nothing is shown then (`user` raises).
         if session.user.id != reader:
-            raise SignInRequired("Somebody else has signed in meanwhile.")
+            raise another_user()
         if newer.events:
             self._connection.cache.changed(self.ticket.id)
         self._view.merge(newer.events, newer.ticket, newer.can)
@@ -438,10 +450,7 @@ class AsyncTicketThread:
         # next refresh or event.
         with suppress(CustomerTicketsError, TimeoutError):
             async with asyncio.timeout(_CATCH_UP_PATIENCE):
-                before = -1
-                while before < self._view.read_to < self.ticket.last_seq:
-                    before = self._view.read_to
-                    await self._fetch(before)
+                await self._show_up_to(self.ticket.last_seq)
         return self.ticket
 
 
