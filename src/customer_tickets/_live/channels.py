@@ -18,6 +18,7 @@ from realtime import AsyncRealtimeChannel, AsyncRealtimeClient
 from realtime.message import (
     BroadcastMessage,
     ChannelCloseMessage,
+    ChannelErrorMessage,
     Message,
     PresenceDiffMessage,
     PresenceStateMessage,
@@ -124,6 +125,12 @@ class Channel(AsyncRealtimeChannel):
             }
         }
 
+    def _handle_message(self, message: ServerMessage) -> None:
+        ends = isinstance(message, ChannelCloseMessage | ChannelErrorMessage)
+        if ends and message.ref not in (None, self.join_push.ref):
+            return  # of an earlier join, which the package would take for the end of this one
+        super()._handle_message(message)
+
 
 class RoomChannel(Channel):
     """A presence topic, on which the ticket's people speak.
@@ -225,8 +232,6 @@ class RoomChannel(Channel):
             case ReplyMessage(ref="track"):
                 if self._tracked is not None and not self._tracked.done():
                     self._tracked.set_result(message.payload.status == "ok")
-            case ChannelCloseMessage() if message.ref not in (None, self.join_push.ref):
-                pass  # of an earlier join, which the package would take for the end of this one
             case _:
                 super()._handle_message(message)
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from .._borrowed import AnySession
-from .._errors import ClientClosed
+from .._errors import ClientClosed, SignInRequired
 from .bell import Bell, Topics
 from .gate import Gate
 from .room import Room
@@ -176,15 +176,15 @@ class _Wire:
         failures, trouble_since = 0, time.monotonic()
         while self.topics.wanted:
             started = time.monotonic()
-            await self._use_one()
-            if not self.topics.wanted:
-                return
+            broken = await self._use_one()
             now = time.monotonic()
-            # Only a connection that lasted proves that connecting is worth doing at once.
-            if now - started > self._pace.stable_after:
+            # Only a connection that lasted, or was not wanted any more before anything was wrong
+            # with it, proves that connecting is worth doing at once.
+            if not broken or now - started > self._pace.stable_after:
                 failures, trouble_since = 0, now
-            await asyncio.sleep(self._pause(failures, now - trouble_since))
-            failures += 1
+            if broken and self.topics.wanted:
+                await asyncio.sleep(self._pause(failures, now - trouble_since))
+                failures += 1
 
     def _pause(self, failures: int, trouble: float) -> float:
         """Return how long to wait: at most a third of how long it has been bad already.
@@ -198,12 +198,16 @@ class _Wire:
         floor = 0.0 if failures == 0 else ceiling / 2
         return random.uniform(floor, ceiling)  # noqa: S311 - jitter, not a secret
 
-    async def _use_one(self) -> None:
+    async def _use_one(self) -> bool:
+        """Keep one websocket for as long as it is good; tell whether it broke."""
         socket = self._make(self.topics)
         try:
             await socket.run()
+        except SignInRequired:
+            self.silence()  # the session was ended elsewhere: nobody will let us in again
         except Exception as error:  # noqa: BLE001 - whatever the packages raise, it is over
             _log.debug("websocket down: %s", reason(error))
+            return True
         finally:
             for bell in self.topics.bells():
                 bell.fail()
@@ -213,6 +217,7 @@ class _Wire:
             except asyncio.CancelledError:
                 await discarding  # half a second at most, and no connection is left open
                 raise
+        return False
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ what it heard. Trouble with a presence topic is that topic's alone: it rests, th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +57,9 @@ class Pace:
     rest_longest: float = 300.0
 
 
+_Heard = Callable[[RealtimeSubscribeStates, Exception | None], None]
+
+
 class _Pulse:
     """Keeps a connection alive: heartbeats with a deadline, and every new token pushed."""
 
@@ -97,10 +101,19 @@ class _Pulse:
             return
         self._token = self._client.access_token = token
         for channel in list(self._channels.values()):
-            channel.join_push.update_payload({"access_token": token})
             if channel.is_joined:
-                push = await channel.push("access_token", {"access_token": token})
-                push.destroy()  # the server never answers it
+                await self._tell_token(channel)
+
+    async def join(self, channel: Channel, heard: _Heard) -> None:
+        """Join a channel; a token that became stale on the way is followed by its successor."""
+        token = self._token
+        await channel.subscribe(heard)
+        if channel.is_joined and token != self._token:
+            await self._tell_token(channel)
+
+    async def _tell_token(self, channel: Channel) -> None:
+        push = await channel.push("access_token", {"access_token": self._token})
+        push.destroy()  # the server never answers it
 
 
 class Socket:
@@ -178,11 +191,9 @@ class Socket:
                 join.add_done_callback(partial(self._joined, topic))
 
     async def _join(self, topic: str) -> None:
-        left = self._client.channels.get(f"realtime:{topic}")
+        left = self._client.channels.pop(f"realtime:{topic}", None)
         if left is not None:
-            # The package mistakes the close of the old channel for one of the new: let it pass.
-            await asyncio.sleep(0.2)
-            self._client.channels.pop(left.topic, None)
+            silence(left)  # the answer to its leaving would be given to the new one
         await self._gate.pass_through()
         if topic not in self._topics.wanted:
             return
@@ -213,7 +224,9 @@ class Socket:
     async def _subscribe(self, topic: str, channel: Channel) -> bool:
         self._client.channels[channel.topic] = self._channels[topic] = channel
         async with asyncio.timeout(self._pace.join_within):
-            await channel.subscribe(lambda state, error: self._turn(topic, channel, state, error))
+            await self._pulse.join(
+                channel, lambda state, error: self._turn(topic, channel, state, error)
+            )
         return channel.is_joined
 
     def _listening(self, topic: str, channel: Channel) -> list[Room]:
