@@ -60,10 +60,14 @@ def check_progress(progress: object) -> None:
     refuse_unless(fits, "progress", "must be a function, True for a bar, or None")
 
 
+# In seconds, some thirty years: what clocks and locks can still count.
+_LONGEST_WAIT = 1e9
+
+
 def checked_wait(timeout: float | None) -> float | None:
-    """Return a number of seconds, or None; InvalidInput when it is something else."""
+    """Return seconds that can be waited for, or None; InvalidInput when it is something else."""
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     # No number at all is less than itself; waiting for it would never end.
     fits = timeout is None or (number and timeout == timeout)
     refuse_unless(fits, "timeout", "must be a number of seconds, or None")
-    return timeout
+    return None if timeout is None else min(max(0.0, timeout), _LONGEST_WAIT)

@@ -75,16 +75,21 @@ class Feed(Generic[_Event]):
 
         A timeout or Ctrl-C loses nothing: the event is there at the next call.
         """
-        checked_wait(timeout)
+        wait = checked_wait(timeout)
         began = time.monotonic()
-        if not self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        if not self._lock.acquire(timeout=-1 if wait is None else wait):
             return None  # another thread waits for the next event, and has it when it comes
         try:
-            left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
-            # The event leaves the feed in this thread, after the loop has let go of it: Ctrl-C in
-            # between finds it still there.
-            self._portal.run(self._async.ready, left)
-            return self._async.take()
+            while True:
+                left = None if wait is None else max(0.0, began + wait - time.monotonic())
+                # The event leaves the feed in this thread, after the loop has let go of it: Ctrl-C
+                # in between finds it still there.
+                if not self._portal.run(self._async.ready, left):
+                    return None
+                event = self._async.take()
+                if event is not None:
+                    return event
+                # Another thread has closed the feed, or signed out: what is to be said of that?
         finally:
             self._lock.release()
 

@@ -29,7 +29,7 @@ class Bell:
         rings: how often anything was announced.
         announced: the highest number announced of each ticket since somebody last looked here.
         checked_at: when a check last looked at the table, by the monotonic clock.
-        gone: whether that check did not find the ticket any more.
+        gone: whether that check did not find the ticket any more, or found fewer events of it.
         missed: whether something may have happened that nobody rang for.
     """
 
@@ -41,6 +41,7 @@ class Bell:
         self.tried = False
         self.refused: str | None = None
         self.closed = False
+        self._ended: asyncio.Future[None] | None = None
         self.highest = 0
         self.rings = 0
         self.announced: dict[str, int] = {}
@@ -64,12 +65,13 @@ class Bell:
     def checked(self, head: int | None) -> None:
         """Hear from the table what the ticket's last number is; None when it is not there."""
         self.checked_at = time.monotonic()
-        if head is None:
+        if head == self.highest:
+            return
+        if head is None or head < self.highest:
             self.gone = True
-            self._signal.set()
-        elif head > self.highest:
+        else:
             self.highest = head
-            self._signal.set()
+        self._signal.set()
 
     def join(self) -> None:
         """Say that the topic is joined; something may have happened before."""
@@ -101,7 +103,17 @@ class Bell:
         """Say that nothing more will come."""
         self.closed = True
         self.fail()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
         self._signal.set()
+
+    def ended(self) -> asyncio.Future[None]:
+        """Return what is done when it is closed, for whoever waits for something else as well."""
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+            if self.closed:
+                self._ended.set_result(None)
+        return self._ended
 
     async def wait_up(self, seconds: float) -> None:
         """Wait until the line comes up, if it is down; else wait for the whole time."""

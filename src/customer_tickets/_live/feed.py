@@ -28,6 +28,7 @@ from .._errors import (
 )
 from .._events import FeedStopped, StopReason
 from .bell import Bell
+from .looks import Looks
 from .recovery import Lost
 
 
@@ -110,9 +111,7 @@ class AsyncFeed(ABC, Generic[Event]):
         self._ticket = ticket
         self._recovery = recovery
         self._line = line
-        self._check_every = check_every
-        self._poll_every = poll_every
-        self._failures = self._lags = 0
+        self._looks = Looks(check_every, poll_every)
         self._caught_up = False
         self._unsure = False
         self._error: Unavailable | None = None
@@ -216,23 +215,25 @@ class AsyncFeed(ABC, Generic[Event]):
             if self._reading is not None or self._recovery.behind or self._unsure:
                 await self._finish_reading(self._bell)
             else:
-                # From the last look on, not from this call on: a caller who waits in small steps
-                # must not put the timer off for ever.
-                looked_at = max(self._looked_at, self._bell.checked_at)
-                seconds = looked_at + self._patience(self._bell) - time.monotonic()
-                if seconds > 0:
-                    await self._bell.wait(seconds)
+                due = max(self._looked_at, self._bell.checked_at) + self._looks.after(
+                    joined=self._bell.joined, lagging=self._recovery.lagging
+                )
+                if due > time.monotonic():
+                    await self._bell.wait(due - time.monotonic())
                 else:
                     self._unsure = True
         return False
 
     def take(self) -> Event | FeedStopped | None:
         """Hand out the event that `ready` found, without waiting; None when there is none."""
-        if not self._ready:
+        try:
+            event = self._ready.popleft()
+        except IndexError:
             return None
-        event = self._ready.popleft()
         if isinstance(event, FeedStopped):
             self._closed = True
+        elif self._bell is not None and self._bell.closed and not self._stopped:
+            return None  # signed out: in the blocking face another thread may do that after `ready`
         else:
             self._handed_out(event)
         return event
@@ -246,21 +247,13 @@ class AsyncFeed(ABC, Generic[Event]):
             bell.gone = False
             self._recovery.ask()
 
-    def _patience(self, bell: Bell) -> float:
-        if not bell.joined:
-            return self._poll_every
-        if self._recovery.lagging:
-            # An announcement can overtake its own commit by a moment, a replica by a while.
-            return min(0.02 * 2.0 ** min(self._lags, 6), 1.0, self._check_every)
-        return self._check_every
-
     async def _finish_reading(self, bell: Bell) -> None:
         # A task of its own, so that a caller who waits for a millisecond at a time does not begin
         # anew each time. One at a time; the next call finds it and waits on.
         if self._reading is None:
             self._reading = asyncio.create_task(self._read(bell), name="customer_tickets.read")
         reading = self._reading
-        await asyncio.wait({reading})
+        await _settled(reading, bell)
         if self._reading is reading:
             self._reading = None
             self._looked_at = time.monotonic()
@@ -269,45 +262,62 @@ class AsyncFeed(ABC, Generic[Event]):
 
     async def _read(self, bell: Bell) -> None:
         try:
-            unsure, self._unsure = self._unsure, False
-            # A check only tells of numbers that nobody rang for: one that was announced, and was
-            # not there yet, is asked for directly.
-            known = self._recovery.behind or self._recovery.lagging
-            if unsure and not known and self._ticket is not None and self._line.crowded:
-                await self._line.check()
-                self._hear(bell)
-                if not self._recovery.behind:
-                    self._caught_up, self._failures, self._error = True, 0, None
-                    return
-            events = await self._ask()
-            if self._stopped:
-                return
-            self._ready.extend(events)
-            self._lags = self._lags + 1 if self._recovery.lagging else 0
-            self._caught_up = self._caught_up or not self._recovery.behind
-            self._failures, self._error = 0, None
+            if not await self._reassured(bell):
+                await self._take_in()
+            self._error = None
+            self._looks.succeeded(lagging=self._recovery.lagging)
         except Unavailable as error:
-            self._recovery.failed()
             self._error = error
-            self._failures += 1
-            ceiling = min(30.0, self._poll_every * 2.0 ** min(self._failures - 1, 5))
-            await _pause(error, bell, ceiling)
+            await _pause(error, bell, self._looks.failed())
         except NotFound as error:
             self._stop("access_lost", error)
         except SignInRequired as error:
             self._stop("signed_out", error)
         except Lost as lost:
             self._stop(lost.reason, UnexpectedAnswer(f"{lost}.", hint=lost.hint))
+
+    async def _reassured(self, bell: Bell) -> bool:
+        """Ask together with the other feeds of a crowd; tell whether nothing is to be read."""
+        unsure, self._unsure = self._unsure, False
+        # Such a question only tells of numbers that nobody rang for: one that was announced, and
+        # was not there yet, is asked for directly. Of a refused topic the line knows no more.
+        known = self._recovery.behind or self._recovery.lagging
+        alone = self._ticket is None or bell.refused is not None or not self._line.crowded
+        if not unsure or known or alone:
+            return False
+        try:
+            await self._line.check()
+        except BaseException:
+            self._unsure = True
+            raise
+        self._hear(bell)
+        self._caught_up = not self._recovery.behind and not self._unsure
+        return not self._recovery.behind
+
+    async def _take_in(self) -> None:
+        try:
+            events = await self._ask()
         except BaseException:
             self._recovery.failed()
             raise
+        if not self._stopped:
+            self._ready.extend(events)
+            self._caught_up = self._caught_up or not self._recovery.behind
 
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
         self._stopped = True
-        after = self._place()
-        self._ready.append(FeedStopped(reason=reason, after_seq=after, error=error))
+        self._ready.append(FeedStopped(reason=reason, after_seq=self._place(), error=error))
         if self._bell is not None:
             self._line.leave(self._bell)
+
+
+async def _settled(reading: asyncio.Task[None], bell: Bell) -> None:
+    """Wait for a read; one that a sign-out makes useless is ended."""
+    if not reading.done():
+        await asyncio.wait({reading, bell.ended()}, return_when=asyncio.FIRST_COMPLETED)
+    if not reading.done():
+        reading.cancel()
+        await asyncio.wait({reading})
 
 
 async def _pause(error: Unavailable, bell: Bell, ceiling: float) -> None:

@@ -21,6 +21,8 @@ class Numbered(Protocol):
 
 
 _E = TypeVar("_E", bound=Numbered)
+# Answers in a row, each asked for after a growing pause: some three seconds.
+_NO_DELAY = 8
 
 
 class Lost(Exception):
@@ -41,7 +43,7 @@ class Hole(Lost):
 
 
 class Ahead(Lost):
-    """The reader wants to begin after a place that the server has not reached."""
+    """The reader is at a place that the server has not reached."""
 
     reason = "ahead"
     hint = "Was the position saved for another ticket, or the database restored?"
@@ -53,8 +55,8 @@ class Recovery:
     Attributes:
         last: the number of the last event handed out; 0 before the first.
         behind: whether the table should be asked for what comes after `last`.
-        lagging: whether the last answer did not yet hold an event that had been announced (a
-            read replica, for example): worth asking again soon, but not at once.
+        lagging: whether the last answer did not yet hold an event that had been announced, or
+            handed out (a read replica, for example): worth asking again soon, but not at once.
     """
 
     def __init__(self, last: int) -> None:
@@ -63,6 +65,7 @@ class Recovery:
         self.lagging = False
         self._start = last
         self._announced = last
+        self._short = 0
 
     def doorbell(self, number: int) -> None:
         """Hear that event `number` was committed."""
@@ -90,9 +93,11 @@ class Recovery:
         Raises:
             Hole: the answer begins after a number that was never handed out. What comes before a
                 hole is handed out first.
-            Ahead: nothing was handed out yet, and the sequence ends before the place to begin.
+            Ahead: the sequence ends before `last`: at the first answer, or in so many answers in a
+                row that it is no replica's delay.
         """
-        if newest < self._start == self.last:
+        self._short = self._short + 1 if newest < self.last else 0
+        if self._short and (self._start == self.last or self._short >= _NO_DELAY):
             raise Ahead(f"Nothing to go on from: the ticket's last event is number {newest}")
         taken: list[_E] = []
         for event in events:
@@ -104,7 +109,7 @@ class Recovery:
         # Part of a longer backlog: go on at once. But an announcement that the answer does not
         # bear out must not make the reader spin.
         self.behind = self.behind or newest > self.last
-        self.lagging = self._announced > max(newest, self.last)
+        self.lagging = newest < max(self._announced, self.last)
         return taken
 
     def failed(self) -> None:

@@ -135,6 +135,28 @@ def test_a_place_that_the_ticket_has_not_reached_is_said() -> None:
         reader.fetched([], 5)
 
 
+def test_a_table_that_ends_before_what_was_handed_out_was_restored() -> None:
+    recovery = Recovery(0)
+    recovery.fetching()
+    recovery.fetched([Event(1), Event(2)], 2)
+    for _ in range(7):
+        assert recovery.fetched([], 1) == []
+        assert recovery.lagging
+    with pytest.raises(Ahead):
+        recovery.fetched([], 1)
+
+
+def test_a_replica_that_is_behind_for_a_while_is_no_restored_table() -> None:
+    recovery = Recovery(0)
+    recovery.fetched([Event(1), Event(2)], 2)
+    for _ in range(3):
+        for _ in range(7):
+            recovery.fetched([], 1)
+        recovery.fetched([], 2)
+        assert not recovery.lagging
+    assert recovery.fetched([Event(3)], 3) == [Event(3)]
+
+
 def test_a_false_announcement_that_is_heard_again_and_again_does_not_spin() -> None:
     reader = Recovery(5)
     for _ in range(3):
