@@ -9,6 +9,7 @@ import re
 import stat
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -164,13 +165,61 @@ async def _opened(
     name = _name_of(file)
     if await in_thread(_is_seekable, file):
         return _reader(file, locks.setdefault(id(file), threading.Lock())), name
-    spool = opened.enter_context(
-        tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - `opened` ends it
-    )
-    # Whoever is cancelled does not wait for a pipe that says nothing: no file of ours is read.
-    while piece := await asyncio.to_thread(_bytes_from, file, PIECE):
-        await in_thread(spool.write, piece)
-    return _reader(cast("BinaryIO", spool)), name
+    spool = _spool_of(file)
+    # Whoever is cancelled does not wait for a pipe that says nothing; what it says then is kept.
+    while await asyncio.to_thread(spool.take, file):
+        pass
+    return spool.read, name
+
+
+class _Spool:
+    """What an object that cannot be wound back has given, for everybody who sends that object.
+
+    Reading is done once: after it the object has nothing more for a second attempt.
+    """
+
+    def __init__(self) -> None:
+        # Here, and not by who sends: a later call may want it, or another one at the same time.
+        spooled = tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115
+        weakref.finalize(self, spooled.close)
+        self._file = cast("BinaryIO", spooled)
+        self._lock = threading.Lock()
+        self._read = _reader(self._file, self._lock)
+        self._whole = self._lost = False
+
+    def take(self, source: BinaryIO) -> bool:
+        """Keep the next piece of the source; return False when it had no more."""
+        with self._lock:
+            if self._lost:
+                raise _Wrong("could not be kept, and cannot be read again")
+            if self._whole:
+                return False
+            piece = _bytes_from(source, PIECE)
+            self._whole, self._lost = not piece, True
+            self._file.write(piece)
+            self._lost = False
+            return not self._whole
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return what was kept; it is there as long as this can be called."""
+        return self._read(start, count)
+
+
+# By the ids of the objects, which need not be hashable; each is forgotten with its object.
+_spools: dict[int, _Spool] = {}
+_spools_lock = threading.Lock()
+
+
+def _spool_of(source: BinaryIO) -> _Spool:
+    with _spools_lock:
+        spool = _spools.get(id(source))
+        if spool is None:
+            try:
+                weakref.finalize(source, _spools.pop, id(source), None)
+            except TypeError:  # its class forbids weak references: when it ends is never known
+                raise _Wrong("can be read only once: hand in the bytes that it gives") from None
+            spool = _spools[id(source)] = _Spool()
+        return spool
 
 
 def _copied(view: memoryview[int]) -> memoryview[int]:

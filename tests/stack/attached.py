@@ -1,8 +1,10 @@
 """What the tests of attachments share: tickets with files, and what lies in the bucket."""
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
 import httpx
@@ -77,3 +79,19 @@ def limits(
         yield
     finally:
         database.execute(change, [*before, BUCKET])
+
+
+@contextmanager
+def pipe_of(content: bytes) -> Iterator[BinaryIO]:
+    """Lend a pipe that gives some bytes once."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(content)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with os.fdopen(reading, "rb") as pipe:
+        yield pipe
+    writer.join()

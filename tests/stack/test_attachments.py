@@ -31,7 +31,7 @@ from customer_tickets.devstack import LocalStack
 from faces import Client, got, next_event, opened, thread_of
 from fix_stack import People
 from remote_project import Stack
-from stack.attached import attached, limits, objects, put, tickets_of, with_files
+from stack.attached import attached, limits, objects, pipe_of, put, tickets_of, with_files
 from stack.conftest import Opener
 
 pytestmark = pytest.mark.anyio
@@ -191,6 +191,55 @@ async def test_a_failed_message_is_retried_with_its_files(
     sent = await got(thread.retry(failed))
     assert [one.file_name for one in sent.attachments] == ["later.txt"]
     assert thread.messages == (sent,)
+
+
+async def test_what_can_be_read_only_once_is_sent_whole_by_every_attempt(
+    tickets: Client, people: People
+) -> None:
+    content = os.urandom(1_300_000)
+    thread = await thread_of(tickets, await with_files(tickets, people))
+    elsewhere = await thread_of(tickets, thread.ticket)
+    await got(elsewhere.close_ticket())
+    moved = io.BytesIO(b"seekable")
+    with pipe_of(content) as source:
+        files: list[Any] = [Upload(source, "p.bin"), moved]
+        with pytest.raises(TicketClosedError):
+            await got(thread.send("See the files.", attachments=files))
+    moved.seek(5)
+    await got(elsewhere.reopen_ticket())
+    sent = await got(thread.retry(thread.messages[-1]))
+    contents = [await got(tickets.attachments.read(one)) for one in sent.attachments]
+    assert contents == [content, b"seekable"]
+
+
+async def test_a_call_that_is_repeated_with_its_id_has_what_can_be_read_only_once(
+    tickets: Client, people: People
+) -> None:
+    key = uuid4()
+    with pipe_of(b"important") as source:
+        with pytest.raises(InvalidInput):
+            await with_files(tickets, people, source, 5, id=key)
+        first = await with_files(tickets, people, source, id=key)
+        assert await with_files(tickets, people, source, id=key) == first
+    (one,) = (await thread_of(tickets, first)).attachments
+    assert await got(tickets.attachments.read(one)) == b"important"
+
+
+async def test_a_file_that_was_closed_before_the_retry_is_refused(
+    tickets: Client, people: People, tmp_path: Path
+) -> None:
+    thread = await thread_of(tickets, await with_files(tickets, people))
+    elsewhere = await thread_of(tickets, thread.ticket)
+    await got(elsewhere.close_ticket())
+    (tmp_path / "a.txt").write_text("a")
+    with (tmp_path / "a.txt").open("rb") as file, pytest.raises(TicketClosedError):
+        await got(thread.send("See the file.", attachments=[file]))
+    await got(elsewhere.reopen_ticket())
+    with pytest.raises(InvalidInput) as caught:
+        await got(thread.retry(thread.messages[-1]))
+    (wrong,) = caught.value.fields
+    assert (wrong.field, wrong.message) == ("attachments[0]", "cannot be read (is it closed?)")
+    assert thread.messages[-1].state == "failed"
 
 
 async def test_progress_goes_forward_for_each_file(tickets: Client, people: People) -> None:

@@ -20,6 +20,7 @@ from customer_tickets import (
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, got, opened_editor, thread_of
 from fix_stack import People
+from stack.attached import pipe_of
 from stack.conftest import Opener
 from stack.test_tickets import create, requests
 from tcp_proxy import TcpProxy
@@ -243,6 +244,23 @@ async def test_an_editor_tells_of_a_conflict_and_goes_on_from_it(
     assert now is not None
     assert now.subject == keep.title()
     assert now.description == "Kept"
+
+
+async def test_an_editor_has_what_can_be_read_only_once_after_a_conflict_too(
+    tickets: Client, opener: Opener, people: People
+) -> None:
+    draft: Draft = await got(tickets.drafts.save(subject="Base"))
+    elsewhere = await opener(people.ana)
+    async with opened_editor(tickets.drafts.edit(draft, every=60)) as editor:
+        await got(elsewhere.drafts.save(draft, subject="Theirs"))
+        with pipe_of(b"important") as source:
+            await got(editor.change(attachments=[source]))
+            with pytest.raises(DraftConflict):
+                await got(editor.save())
+        await got(editor.resolve(keep="mine"))
+        now = await got(editor.save())
+    assert now is not None
+    assert await got(tickets.attachments.read(now.attachments[0])) == b"important"
 
 
 async def test_leaving_an_editor_with_an_unsolved_conflict_raises(

@@ -1,6 +1,7 @@
 """What is handed in as a file: read whole, named safely, refused in words."""
 
 import asyncio
+import gc
 import io
 import os
 import tempfile
@@ -228,9 +229,57 @@ async def test_what_cannot_be_wound_back_is_kept_on_disk() -> None:
 
 
 async def test_one_object_twice_is_two_files() -> None:
-    source = io.BytesIO(b"abc")
-    one, other = await measure(source, source)
-    assert one.read(1, 1) + other.read(0, 3) + one.read(2, 1) == b"babcc"
+    for source in (io.BytesIO(b"abc"), Once(b"a", b"bc")):
+        one, other = await measure(source, source)
+        assert one.read(1, 1) + other.read(0, 3) + one.read(2, 1) == b"babcc"
+
+
+class Once(io.RawIOBase):
+    """Gives its pieces once, and cannot be wound back."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.asked = threading.Event()
+
+    def read(self, size: int = -1) -> bytes:
+        self.asked.set()
+        self.go_on.wait(10)
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+async def test_what_comes_after_a_cancellation_is_not_lost() -> None:
+    source = Once(b"one ", b"two")
+    source.go_on.clear()
+    attempt = asyncio.create_task(measure(source))
+    await asyncio.to_thread(source.asked.wait, 10)
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    source.go_on.set()
+    (file,) = await measure(source)
+    assert file.read(0, file.size) == b"one two"
+
+
+async def test_what_was_kept_goes_with_its_object() -> None:
+    source = Once(os.urandom(PIECE), b"more")  # so much that it is on the disk
+    (file,) = await measure(source)
+    del source
+    gc.collect()
+    assert file.read(PIECE, 4) == b"more"  # who is reading it still can
+    del file
+    gc.collect()  # what were left open would be a ResourceWarning
+
+
+async def test_what_can_neither_be_wound_back_nor_kept_is_refused() -> None:
+    class Strange:
+        __slots__ = ()
+
+        def read(self, size: int) -> bytes:
+            return b"x"
+
+    assert "only once" in (await problems(Strange()))["attachments[0]"]
 
 
 async def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
