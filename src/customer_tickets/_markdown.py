@@ -28,7 +28,8 @@ _MOST_BRACKETS = 1_000
 _DEEPEST = 50
 
 _SCHEMES = {"http", "https", "mailto"}
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+# With fewer slashes, a browser takes an address with its page's own scheme as relative to the page.
+_ELSEWHERE = re.compile(r"https?://[^/\\?#\s]|mailto:", re.IGNORECASE)
 _ATTACHMENT = re.compile(r"attachment:(.+)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"language-[\w+#.-]{1,30}")
 _TAGS = {
@@ -109,8 +110,7 @@ def _parsers() -> tuple[MarkdownIt, MarkdownIt]:
 
     class Parser(MarkdownIt):
         def validateLink(self, url: str) -> bool:  # noqa: N802 - the package's own name
-            scheme = _SCHEME.match(url)
-            return scheme is not None and scheme[1].lower() in {*_SCHEMES, "attachment"}
+            return _ELSEWHERE.match(url) is not None or _ATTACHMENT.match(url) is not None
 
     options = {"html": False, "maxNesting": _DEEPEST}
     made = [Parser("commonmark", options).enable(["table", "strikethrough"]) for _ in range(2)]
@@ -124,7 +124,7 @@ def _cleaner() -> Cleaner:
     return Cleaner(
         tags=_TAGS,
         attributes=_ATTRIBUTES,
-        attribute_filter=_language_only,
+        attribute_filter=_harmless,
         url_schemes=_SCHEMES,
         # A relative address would be the page's own server: in a notebook, the notebook's.
         url_relative="deny",
@@ -133,8 +133,10 @@ def _cleaner() -> Cleaner:
     )
 
 
-def _language_only(tag: str, name: str, value: str) -> str | None:
+def _harmless(tag: str, name: str, value: str) -> str | None:
     if name == "class" and not _LANGUAGE.fullmatch(value):
+        return None
+    if name in {"href", "src"} and not _ELSEWHERE.match(value):
         return None
     return value
 

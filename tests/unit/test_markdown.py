@@ -55,9 +55,13 @@ def assert_harmless(markup: str) -> None:
         if tag == "a":
             assert attributes["rel"] == "nofollow noopener noreferrer"
             if "href" in attributes:
-                assert urlsplit(attributes["href"]).scheme in {"http", "https", "mailto"}
+                parts = urlsplit(attributes["href"])
+                assert parts.scheme in {"http", "https", "mailto"}
+                # A browser takes `https:/x` on a page of https as relative to that page.
+                assert parts.netloc or parts.scheme == "mailto"
         if "src" in attributes:
             assert urlsplit(attributes["src"]).scheme == "https"
+            assert urlsplit(attributes["src"]).netloc
         if "class" in attributes:
             assert re.fullmatch(r"language-[\w+#.-]+", attributes["class"])
 
@@ -254,6 +258,49 @@ VECTORS = [
     "\u202e[a](https://x.example)",
     "x\x00<script>",
 ]
+
+
+# What the URL standard resolves against a page of the same scheme, or would without its tabs.
+RELATIVE = [
+    "https:/logout?all=1",
+    "https:logout",
+    "HTTP:admin",
+    "http:",
+    "https:#x",
+    "https:?x",
+    r"https:\\\\evil.example",
+    r"https:\\evil.example",
+    r"https:/\\evil.example",
+    "https:///evil.example",
+    "https://",
+    "https://?x",
+    "https:&Tab;//evil.example",
+    "https:/&NewLine;/evil.example",
+    "&Tab;https:logout",
+    "/logout",
+    "//evil.example",
+]
+
+
+@pytest.mark.parametrize("address", RELATIVE)
+@pytest.mark.parametrize(
+    "written", ["[x]({})", "[x](<{}>)", "![x]({})", "<{}>", "[x][y]\n\n[y]: {}"]
+)
+def test_no_address_is_relative_to_the_page(address: str, written: str) -> None:
+    source = written.format(address)
+    for markup in (html(source), render(source, {"a": "https://x.example/a"})):
+        assert_harmless(markup)
+        assert not [tag for tag, some in Page(markup).tags if {"href", "src"} & some.keys()]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://a.example", "HTTPS://a.example/b?c#d", "https://[::1]/", "mailto:me@a.example"],
+)
+def test_an_address_elsewhere_stays(address: str) -> None:
+    for written in ("[x]({})", "<{}>", "[x][y]\n\n[y]: {}"):
+        ((_, link),) = [one for one in Page(html(written.format(address))).tags if one[0] == "a"]
+        assert link["href"].lower().startswith(address[:6].lower())
 
 
 @pytest.mark.parametrize("source", VECTORS)
