@@ -128,6 +128,9 @@ def verify_export(path: str | os.PathLike[str]) -> None:
         _run(_checked(partial(opened_below, place)))
         return
     try:
+        if not place.is_file():
+            # A pipe would be waited for, and a device may never end.
+            raise OSError("is no file")
         archive = zipfile.ZipFile(place)
     except _UNREADABLE as error:
         raise ExportDamaged("There is no export that could be read.") from error

@@ -417,7 +417,7 @@ class Attachments:
             attachment: one of a message, a thread or a draft.
             to: the file to make, or a folder, in which it gets its own name made safe.
             progress: a function that gets a Progress as bytes arrive, or True for a bar.
-            overwrite: replace a file that is there.
+            overwrite: replace a file that is there; what is there and is no file is left alone.
 
         Raises:
             InvalidInput: `to` exists already, or its folder does not; no request was made.

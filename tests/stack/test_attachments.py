@@ -330,6 +330,43 @@ async def test_saving_replaces_only_when_asked_to(
     assert names_in(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.parametrize("what", ["fifo", "link to a fifo", "link to nothing", "came meanwhile"])
+async def test_what_is_no_file_is_never_replaced(
+    tickets: Client, people: People, tmp_path: Path, what: str
+) -> None:
+    (one,) = await attached(tickets, people, Upload(b"new", "a.txt"))
+    fifo, target = tmp_path / "fifo", tmp_path / "a.txt"
+    os.mkfifo(fifo)
+    if what == "fifo":
+        target = fifo
+    elif what == "link to a fifo":
+        target.symlink_to(fifo)
+    elif what == "link to nothing":
+        target.symlink_to(tmp_path / "nothing")
+
+    def come(now: Progress) -> None:
+        if what == "came meanwhile" and now.done == 0:
+            os.mkfifo(target)
+
+    before = target.lstat().st_mode if what != "came meanwhile" else fifo.lstat().st_mode
+    with pytest.raises(InvalidInput) as caught:
+        await got(tickets.attachments.save(one, target, overwrite=True, progress=come))
+    assert [wrong.field for wrong in caught.value.fields] == ["to"]
+    assert target.lstat().st_mode == before
+    assert names_in(tmp_path) == sorted({"fifo", target.name})
+
+
+async def test_a_link_to_a_file_is_replaced(
+    tickets: Client, people: People, tmp_path: Path
+) -> None:
+    (one,) = await attached(tickets, people, Upload(b"new", "a.txt"))
+    (tmp_path / "old.txt").write_text("old")
+    (tmp_path / "a.txt").symlink_to(tmp_path / "old.txt")
+    path = await got(tickets.attachments.save(one, tmp_path / "a.txt", overwrite=True))
+    assert (path.is_symlink(), path.read_text()) == (False, "new")
+    assert (tmp_path / "old.txt").read_text() == "old"
+
+
 async def test_a_file_that_comes_while_saving_is_not_replaced(
     tickets: Client, people: People, tmp_path: Path
 ) -> None:

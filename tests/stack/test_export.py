@@ -276,6 +276,19 @@ async def test_a_damaged_zip_is_found(tickets: Client, people: People, tmp_path:
         verify_export(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("name", ["fifo", "fifo.zip", "e"])
+def test_what_is_no_file_is_no_export(tmp_path: Path, name: str) -> None:
+    fifo = tmp_path / name
+    if name == "e":
+        fifo.mkdir()
+        fifo /= "manifest.json"
+    os.mkfifo(fifo)
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    for path in (tmp_path / name, tmp_path / "link"):
+        with pytest.raises(ExportDamaged):
+            verify_export(path)
+
+
 async def test_hostile_names_stay_in_their_folder(
     tickets: Client, people: People, tmp_path: Path, supabase_database: psycopg.Connection[Any]
 ) -> None:

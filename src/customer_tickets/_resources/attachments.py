@@ -85,7 +85,7 @@ class AsyncAttachments:
             attachment: one of a message, a thread or a draft.
             to: the file to make, or a folder, in which it gets its own name made safe.
             progress: a function that gets a Progress as bytes arrive, or True for a bar.
-            overwrite: replace a file that is there.
+            overwrite: replace a file that is there; what is there and is no file is left alone.
 
         Raises:
             InvalidInput: `to` exists already, or its folder does not; no request was made.
@@ -274,7 +274,17 @@ def _target(to: object, attachment: Attachment, overwrite: bool) -> Path:
         raise InvalidInput([FieldError("to", "is in a folder that does not exist")])
     if not overwrite and os.path.lexists(target):
         raise _exists()
+    _refuse_what_is_no_file(target)
     return target
+
+
+def _refuse_what_is_no_file(target: Path) -> None:
+    """Refuse a device, a pipe or a socket: a file in its place would take it from all others."""
+    if os.path.lexists(target) and not target.is_file():
+        raise InvalidInput(
+            [FieldError("to", "is there and is not a file")],
+            hint="`write_to` writes into what you have opened.",
+        )
 
 
 def _exists() -> InvalidInput:
@@ -297,4 +307,5 @@ def _put(part: Path, target: Path, overwrite: bool) -> None:
                 raise _exists() from None
         else:
             return
+    _refuse_what_is_no_file(target)  # it may have come meanwhile
     part.replace(target)
