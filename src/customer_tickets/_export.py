@@ -13,8 +13,8 @@ from uuid import UUID
 
 from ._arguments import check_progress
 from ._connection import Connection
-from ._errors import FileDamaged, NotFound, SignInRequired, UnexpectedAnswer
-from ._events import TicketEvent
+from ._errors import FileDamaged, NotFound, SignInRequired
+from ._events import MessageAdded, TicketEvent
 from ._export_files import ExportFolder, disk_errors, path_of
 from ._export_format import (
     FileEntry,
@@ -27,9 +27,10 @@ from ._export_format import (
 )
 from ._export_zip import clear_work, is_zip, packing, work_folder
 from ._files import in_thread
-from ._models import Attachment, Ticket
+from ._models import Attachment, Message, Ticket
 from ._progress import ProgressTo, telling
 from ._resources import history, threads, tickets
+from ._resources.messages import event_of
 from ._resources.tickets import TicketQuery
 from ._storage import receive
 from ._view import ThreadAnswer
@@ -50,6 +51,7 @@ class ExportReport:
         bytes: how many bytes all their files have.
         skipped: how many of the tickets were there already, unchanged and undamaged.
         missing: the attachments that the server could not give, or gave damaged.
+        incomplete: the tickets of whose history the server lacks a part; the rest is there.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class ExportReport:
     bytes: int = 0
     skipped: int = 0
     missing: tuple[UUID, ...] = ()
+    incomplete: tuple[UUID, ...] = ()
 
 
 async def export(
@@ -111,6 +114,7 @@ def _report(path: Path, run: _Run) -> ExportReport:
         bytes=sum(entry.size for entry in held),
         skipped=run.skipped,
         missing=tuple(one for entry in held for one in entry.missing),
+        incomplete=tuple(entry.id for entry in held if not entry.whole),
     )
 
 
@@ -175,19 +179,34 @@ class _Run:
 
     async def _document(self, answer: ThreadAnswer) -> TicketDocument:
         """Read what an answer leaves out: events never change, so they belong to its moment."""
-        ticket, older = answer.ticket, list[TicketEvent]()
+        ticket, older, place = answer.ticket, list[TicketEvent](), 0
         first = answer.events[0].seq if answer.events else ticket.last_seq + 1
-        while len(older) < first - 1:
-            page = await history.events_after(self._connection, ticket.id, len(older))
+        while place < first - 1:
+            page = await history.events_after(self._connection, ticket.id, place)
             found = [event for event in page.events if event.seq < first]
             if not found:
                 break
             older += found
-        events = (*older, *answer.events)
-        if [event.seq for event in events] != [*range(1, ticket.last_seq + 1)]:
-            raise UnexpectedAnswer(f"The server lacks a part of the history of ticket {ticket.id}.")
-        organization, feedback = answer.organization, answer.feedback
-        return TicketDocument(ticket, organization, feedback, answer.attachments, events)
+            place = found[-1].seq
+        document = TicketDocument(
+            ticket,
+            answer.organization,
+            answer.feedback,
+            answer.attachments,
+            (*older, *answer.events),
+        )
+        if document.is_whole:
+            return document
+        # An owner has deleted events: the messages that have lost theirs are still there.
+        return document.with_messages(await self._messages(ticket))
+
+    async def _messages(self, ticket: Ticket) -> list[MessageAdded]:
+        found, top, more = list[Message](), ticket.last_seq + 1, True
+        while more:
+            page, more = await history.messages_before(self._connection, ticket.id, top, 200)
+            found += page
+            top = page[0].seq if page else 0
+        return [event_of(message) for message in found]
 
     async def _write(self, document: TicketDocument) -> TicketEntry:
         ticket, folder = document.ticket, folder_of(document.ticket)
@@ -211,6 +230,7 @@ class _Run:
             messages=len(document.messages),
             attachments=len(files),
             with_attachments=self._attachments,
+            whole=document.is_whole,
             missing=tuple(one.id for one in attached if one.id not in files),
             files=(*texts, *files.values()),
         )

@@ -98,7 +98,9 @@ class ExportFolder:
     def holds(self, ticket_id: UUID, last_seq: int, *, attachments: bool) -> TicketEntry | None:
         """Return the entry of a ticket that is there, as it was then and undamaged."""
         entry = self.entries.get(ticket_id)
-        if entry is None or entry.last_seq != last_seq or (attachments and entry.missing):
+        if entry is None or entry.last_seq != last_seq or not entry.whole:
+            return None
+        if attachments and entry.missing:
             return None
         if attachments and not entry.with_attachments:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -54,7 +54,8 @@ class FileEntry(Frozen):
 class TicketEntry(Frozen):
     """A ticket of an export, as it was with event number `last_seq`.
 
-    `missing` names attachments that were asked for and could not be had.
+    `missing` names attachments that were asked for and could not be had; `whole` is False where
+    the server lacks a part of the history.
     """
 
     _shown = ("id", "last_seq")
@@ -64,6 +65,7 @@ class TicketEntry(Frozen):
     messages: int
     attachments: int
     with_attachments: bool
+    whole: bool = True
     missing: tuple[UUID, ...] = ()
     files: tuple[FileEntry, ...]
 
@@ -95,6 +97,19 @@ class TicketDocument:
     feedback: Feedback | None
     attachments: tuple[Attachment, ...]
     events: tuple[TicketEvent, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no event is missing."""
+        return [event.seq for event in self.events] == [*range(1, self.ticket.last_seq + 1)]
+
+    def with_messages(self, messages: Iterable[MessageAdded]) -> TicketDocument:
+        """Return the document with the messages whose events it lacks."""
+        known = {event.seq: event for event in self.events}
+        for event in messages:
+            if not isinstance(known.get(event.seq), MessageAdded):
+                known[event.seq] = event
+        return replace(self, events=tuple(known[seq] for seq in sorted(known)))
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -199,6 +214,8 @@ def as_markdown(document: TicketDocument, paths: Mapping[UUID, str]) -> bytes:
         *_links(document.attachments, paths),
         "## Conversation",
     ]
+    if not document.is_whole:
+        parts.append("*The server lacks a part of this history.*")
     numbers = {message.id: message.seq for message in document.messages}
     for event in document.events:
         parts += _entry(event, numbers, paths)

@@ -149,6 +149,8 @@ class AsyncTicketThread:
     async def older_history(self, size: int = 50) -> bool:
         """Read up to `size` (1 to 500) events before the oldest; return if there are more."""
         _check_size(size)
+        if not self.history:
+            return False
         first = self.history[0].seq
         older, more = await history.events_before(self._connection, self.ticket.id, first, size)
         self._view.merge(older, self.ticket)
@@ -365,7 +367,7 @@ class AsyncTicketThread:
         """
         shown = self._view.history
         server: list[TicketEvent] = []
-        place, end = shown[0].seq - 1, shown[-1].seq
+        place, end = (shown[0].seq - 1, shown[-1].seq) if shown else (0, 0)
         while place < end:
             newer = await history.events_after(self._connection, self.ticket.id, place)
             if not newer.events:

@@ -39,8 +39,9 @@ class ThreadAnswer:
 class Verification(Frozen):
     """What a comparison of a thread with the server found.
 
-    It covers the events `first_seq` to `last_seq`; `differing` has the numbers of those that are
-    shown otherwise than the server has them. It is true when there are none.
+    It covers the events `first_seq` to `last_seq`, 1 to 0 when none are shown; `differing` has the
+    numbers of those that are shown otherwise than the server has them. It is true when there are
+    none.
     """
 
     _shown = ("first_seq", "last_seq", "differing")
@@ -139,6 +140,8 @@ class ThreadView:
 
     def compared(self, events: Iterable[TicketEvent]) -> Verification:
         """Compare what is shown with what the server has of the same numbers."""
+        if not self.history:
+            return Verification(first_seq=1, last_seq=0)
         server = {event.seq: event for event in events}
         said = {
             event.seq: event.message for event in server.values() if isinstance(event, MessageAdded)

@@ -27,6 +27,7 @@ from customer_tickets import (
     SignInRequired,
     Ticket,
     Upload,
+    Verification,
     verify_export,
 )
 from customer_tickets._export_files import ExportFolder
@@ -232,6 +233,67 @@ async def test_what_the_server_lost_is_named_and_asked_for_again(
         None,
         f"attachments/{kept.file_name}",
     ]
+
+
+@pytest.mark.parametrize("lost", ["some", "all", "the first"])
+async def test_a_hole_in_one_history_does_not_stop_the_others(
+    tickets: Client,
+    people: People,
+    office: Office,
+    tmp_path: Path,
+    supabase_database: psycopg.Connection[Any],
+    lost: str,
+) -> None:
+    await with_files(tickets, people)
+    ticket = await conversation(tickets, people, office)
+    await with_files(tickets, people)
+    seqs = {"some": [2, 5], "all": [*range(1, 10)], "the first": [1]}[lost]
+    # Only who owns the database can do that.
+    supabase_database.execute(
+        "delete from public.ticket_events where ticket_id = %s and seq = any(%s)",
+        [ticket.id, seqs],
+    )
+    for _ in range(2):
+        report = await exported(tickets, tmp_path / "e")
+        assert (report.tickets, report.incomplete, report.missing) == (3, (ticket.id,), ())
+        verify_export(tmp_path / "e")
+    assert report.skipped == 2
+    (path,) = (tmp_path / "e").glob(f"*-{ticket.id}/ticket.json")
+    saved = json.loads(path.read_text())
+    assert [one["body"] for one in saved["messages"]] == ["Look:", "We see it.", "Thank you"]
+    # A message stands for its own event.
+    kept = {"some": [1, 2, 3, 4, 6], "all": [2, 3, 4], "the first": [2, 3, 4, 5, 6]}[lost]
+    assert [one["seq"] for one in saved["events"]] == kept
+    assert "lacks a part" in path.with_name("ticket.md").read_text()
+    thread = await thread_of(tickets, ticket)
+    if lost == "all":
+        assert await got(thread.older_history()) is False
+        assert await got(thread.verify()) == Verification(first_seq=1, last_seq=0)
+
+
+async def test_messages_that_lost_their_events_are_exported(
+    tickets: Client, people: People, tmp_path: Path, supabase_database: psycopg.Connection[Any]
+) -> None:
+    ticket = await with_files(tickets, people)
+    with supabase_database.transaction():
+        supabase_database.execute(
+            "select set_config('request.jwt.claims', %s, true)",
+            [json.dumps({"sub": str(people.ana.id), "role": "authenticated"})],
+        )
+        supabase_database.execute(
+            "select public.send_message(gen_random_uuid(), %s, 'message ' || n)"
+            " from generate_series(1, 460) n",
+            [ticket.id],
+        )
+    supabase_database.execute(
+        "delete from public.ticket_events where ticket_id = %s and seq between 5 and 300",
+        [ticket.id],
+    )
+    report = await exported(tickets, tmp_path / "e")
+    # The messages are there, and they say all that their events said.
+    assert (report.messages, report.incomplete) == (460, ())
+    (path,) = (tmp_path / "e").glob("*/ticket.json")
+    assert [one["seq"] for one in json.loads(path.read_text())["events"]] == [*range(1, 462)]
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "longer", "linked"])

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter
 
 from .._connection import Connection
-from .._events import MessageAdded, ParsedEvent, TicketEvent
+from .._events import MessageAdded, ParsedEvent
 from .._inputs import Closing, NewMessage, Rating, TicketChange
 from .._models import Feedback, Message, Permissions, Ticket
 
@@ -52,7 +52,7 @@ async def send(
     arguments = {"ticket_id": ticket_id, **message.model_dump(mode="json")}
     arguments["attachments"] = attachments or None
     sent = await connection.call("send_message", arguments, _SENT, write_id=message.id)
-    written = Written(ticket=sent.ticket, can=sent.can, event=_event_of(sent.message))
+    written = Written(ticket=sent.ticket, can=sent.can, event=event_of(sent.message))
     return sent.message, written
 
 
@@ -87,7 +87,7 @@ async def mark_read(connection: Connection, ticket_id: UUID, seq: int) -> int:
     return (await connection.call("mark_ticket_read", arguments, _READ)).last_read_seq
 
 
-def _event_of(message: Message) -> TicketEvent:
+def event_of(message: Message) -> MessageAdded:
     """Return the event that a message is: it says no more than the message does."""
     return MessageAdded.model_validate(
         {
