@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import AliasPath, Discriminator, Field, Tag
 
 from ._errors import CustomerTicketsError
+from ._frozen import FrozenMapping
 from ._models import Frozen, Message, Role, Status, Ticket
 
 
@@ -56,8 +57,8 @@ class TicketEdited(_Event):
     _shown = ("seq", "fields")
     kind: Literal["edited"] = "edited"
     fields: tuple[str, ...] = Field(validation_alias=AliasPath("data", "fields"))
-    before: dict[str, str] = Field(validation_alias=AliasPath("data", "from"))
-    after: dict[str, str] = Field(validation_alias=AliasPath("data", "to"))
+    before: FrozenMapping[str, str] = Field(validation_alias=AliasPath("data", "from"))
+    after: FrozenMapping[str, str] = Field(validation_alias=AliasPath("data", "to"))
 
 
 class StatusChanged(_Event):
@@ -101,11 +102,14 @@ class TicketRated(_Event):
 
 
 class OtherEvent(_Event):
-    """An event of a kind that this version of the library does not know."""
+    """An event of a kind that this version of the library does not know.
+
+    `data` is what the server says of it; lists are tuples there, as nothing in it can be changed.
+    """
 
     _shown = ("seq", "kind")
     kind: str
-    data: dict[str, Any]
+    data: FrozenMapping[str, Any]
 
 
 class TicketChanged(Frozen):

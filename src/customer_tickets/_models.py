@@ -27,9 +27,15 @@ def _html(body: str) -> str:
 
 
 class Frozen(BaseModel):
-    """Immutable, and shown without personal data: a repr holds the `_shown` fields only."""
+    """Immutable, and shown without personal data: a repr holds the `_shown` fields only.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    What `model_dump` and `model_dump_json` return can be validated again, and gives an equal one.
+    """
+
+    # By name too: an alias is what the server calls a field, and not what is dumped.
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, validate_by_name=True
+    )
     _shown: ClassVar[tuple[str, ...]] = ()
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
@@ -140,7 +146,7 @@ class Message(Frozen):
 
     `state` is `confirmed` once the server has it. One's own message is there before, `pending`,
     and stays as `failed` with its `error` if it could not be sent; then `seq` is 0 and
-    `thread.retry(message)` tries again.
+    `thread.retry(message)` tries again. A dump leaves the `error` out.
     """
 
     _shown = ("id", "seq", "author_role", "state")
