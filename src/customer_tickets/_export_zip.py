@@ -38,7 +38,7 @@ _UNREADABLE = (
 
 def is_zip(path: Path) -> bool:
     """Tell whether an export to this path is to be a zip file."""
-    return path.suffix.lower() == ".zip" and not path.is_dir()
+    return path.name.lower().endswith(".zip") and not path.is_dir()
 
 
 def work_folder(target: Path) -> Path:

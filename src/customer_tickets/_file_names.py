@@ -20,7 +20,10 @@ _TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 # Control characters, halves of surrogate pairs, separators of lines and of paragraphs.
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _WINDOWS = '<>:"|?*'
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# Windows takes a superscript for its digit, and looks at no spaces before the ending.
+_DEVICES = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\..*)?", re.IGNORECASE
+)
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+", re.ASCII)
 _PACKED = {"gzip": "application/gzip"}
 # How bytes without a name begin.
@@ -63,8 +66,14 @@ def _replaced(character: str) -> str:
 
 
 def name_on_disk(name: str, *, windows: bool = sys.platform == "win32") -> str:
-    """Return the name under which a file that somebody sent is saved: never a path, 255 bytes."""
+    """Return the name under which a file that somebody sent is saved: never a path, 255 bytes.
+
+    A dot at the beginning is replaced, as browsers do: nobody else makes a hidden file, or a
+    program's settings, in one's folder.
+    """
     name = found_name(name)
+    if name.startswith("."):
+        name = f"_{name[1:]}"
     if windows:
         name = "".join("_" if character in _WINDOWS else character for character in name)
         name = name.rstrip(". ") or _NAMELESS

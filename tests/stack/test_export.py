@@ -165,6 +165,9 @@ async def test_a_zip_holds_the_same(
     tickets: Client, people: People, office: Office, tmp_path: Path
 ) -> None:
     await conversation(tickets, people, office)
+    hidden = await exported(tickets, tmp_path / ".zip")
+    verify_export(hidden.path)
+    hidden.path.unlink()
     report = await exported(tickets, tmp_path / "export.zip")
     await exported(tickets, tmp_path / "folder")
     assert names_in(tmp_path) == ["export.zip", "folder"]

@@ -125,7 +125,23 @@ def test_every_name_can_be_a_file_in_a_folder(name: str) -> None:
 @given(NAMES)
 def test_a_short_name_is_saved_as_it_was_chosen(name: str) -> None:
     safe = found_name(name)
-    assert name_on_disk(safe) == safe or len(safe.encode()) > 255
+    assert name_on_disk(safe) == safe or len(safe.encode()) > 255 or safe[0] == "."
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [
+        (".htaccess", "_htaccess"),
+        (".bashrc.txt", "_bashrc.txt"),
+        ("..x", "_.x"),
+        (".", "attachment"),
+        ("a.b", "a.b"),
+        ("." + "é" * 200, "_" + "é" * 127),
+    ],
+)
+def test_nobody_else_makes_a_hidden_file(name: str, saved: str) -> None:
+    for windows in (False, True):
+        assert name_on_disk(name, windows=windows) == saved
 
 
 @pytest.mark.parametrize(
@@ -133,9 +149,17 @@ def test_a_short_name_is_saved_as_it_was_chosen(name: str) -> None:
     [
         ("CON", "_CON"),
         ("nul.txt", "_nul.txt"),
+        ("COM¹.txt", "_COM¹.txt"),
+        ("lpt³", "_lpt³"),
+        ("CONIN$", "_CONIN$"),
+        ("conout$.log", "_conout$.log"),
+        ("CON .txt", "_CON .txt"),
+        ("Com1  .tar.gz", "_Com1  .tar.gz"),
+        ("console.txt", "console.txt"),
+        ("con a.txt", "con a.txt"),
         ('a<b>:"|?*', "a_b______"),
         ("a. .", "a"),
-        ("...", "attachment"),
+        ("...", "_"),
         ("日" * 100 + ".png", "日" * 83 + ".png"),
     ],
 )
