@@ -29,7 +29,10 @@ _T = TypeVar("_T")
 Read = Callable[[int, int], bytes]
 
 FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""A path, the bytes themselves, or an object open for reading bytes."""
+"""A path, the bytes themselves, or an object open for reading bytes.
+
+OSError and ValueError that an object raises become InvalidInput; anything else is raised as it is.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,31 @@ async def measured(
         upload = source if isinstance(source, Upload) else Upload(source)
         try:
             files.append(await _measured(label, upload, opened, locks))
-        except _Wrong as problem:
-            wrong.append(FieldError(label, str(problem)))
-        except OSError as error:
-            wrong.append(FieldError(label, f"cannot be read ({error.strerror or 'no reason'})"))
+        except (_Wrong, OSError) as error:
+            wrong.append(_problem(label, error))
     if wrong:
         raise InvalidInput(wrong)
     return files
+
+
+def _problem(label: str, error: _Wrong | OSError) -> FieldError:
+    if isinstance(error, OSError):
+        return FieldError(label, f"cannot be read ({error.strerror or 'no reason'})")
+    return FieldError(label, str(error))
+
+
+def _naming(label: str, read: Read) -> Read:
+    """Return what reads as `read` does, and says which file it is that cannot be read any more."""
+
+    def named(start: int, count: int) -> bytes:
+        try:
+            return read(start, count)
+        except (_Wrong, OSError) as error:
+            problem = _problem(label, error)
+        # Outside the handler: what the system says may hold the file's name.
+        raise InvalidInput([problem])
+
+    return named
 
 
 async def _measured(
@@ -132,7 +153,7 @@ async def _measured(
     if not name:
         name, content_type = nameless(beginning, content_type)
     kind = content_type or guessed_type(name)
-    return MeasuredFile(label, name, kind, size, digest.hexdigest(), read)
+    return MeasuredFile(label, name, kind, size, digest.hexdigest(), _naming(label, read))
 
 
 def _stated(check: Callable[[str], str], value: object, what: str) -> str | None:
@@ -153,13 +174,13 @@ async def _opened(
     if isinstance(source, bytes | bytearray):
         return lambda start, count: bytes(source[start : start + count]), None
     if isinstance(source, memoryview):
-        view = cast("memoryview[int]", source)
-        octets = opened.enter_context(view.cast("B") if view.c_contiguous else _copied(view))
+        octets = opened.enter_context(_octets(cast("memoryview[int]", source)))
         return lambda start, count: bytes(octets[start : start + count]), None
     if isinstance(source, str | os.PathLike):
-        path = Path(os.fsdecode(cast("str", source)))
+        path = _path(cast("str", source))
         return _reader(await in_thread(_open, path, opened)), path.name
-    if isinstance(source, io.TextIOBase) or not callable(getattr(source, "read", None)):
+    reads = not isinstance(source, type) and callable(getattr(source, "read", None))
+    if isinstance(source, io.TextIOBase) or not reads:
         raise _Wrong("must be a path, bytes, or an object open for reading bytes")
     file = cast("BinaryIO", source)
     name = _name_of(file)
@@ -222,8 +243,18 @@ def _spool_of(source: BinaryIO) -> _Spool:
         return spool
 
 
-def _copied(view: memoryview[int]) -> memoryview[int]:
-    return memoryview(view.tobytes())
+def _octets(view: memoryview[int]) -> memoryview[int]:
+    try:
+        return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    except ValueError:
+        raise _Wrong("cannot be read (it was released)") from None
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(os.fsdecode(source))
+    except TypeError:  # of its __fspath__
+        raise _Wrong("is no path") from None
 
 
 def _open(path: Path, opened: ExitStack) -> BinaryIO:

@@ -242,6 +242,22 @@ async def test_a_file_that_was_closed_before_the_retry_is_refused(
     assert thread.messages[-1].state == "failed"
 
 
+async def test_a_file_that_is_closed_while_it_is_sent_is_named(
+    tickets: Client, people: People, supabase_database: psycopg.Connection[Any]
+) -> None:
+    file = io.BytesIO(os.urandom(2_000_000))
+
+    def close(now: Progress) -> None:
+        if now.done:
+            file.close()
+
+    with pytest.raises(InvalidInput) as caught:
+        await with_files(tickets, people, file, progress=close)
+    (wrong,) = caught.value.fields
+    assert (wrong.field, wrong.message) == ("attachments[0]", "cannot be read (is it closed?)")
+    assert objects(supabase_database, people.ana) == {}
+
+
 async def test_progress_goes_forward_for_each_file(tickets: Client, people: People) -> None:
     told: list[Progress] = []
     sizes = [3_000_000, 10, 0, 1_200_000]

@@ -341,6 +341,55 @@ async def test_an_object_that_gives_no_bytes_is_refused(answer: object) -> None:
     assert "reading bytes" in (await problems(Text([answer])))["attachments[0]"]
 
 
+class NoPath:
+    def __fspath__(self) -> Any:
+        return 5
+
+
+async def test_what_only_looks_like_a_file_is_refused() -> None:
+    released = memoryview(b"abc")
+    released.release()
+    strange: list[Any] = [released, io.BytesIO, Path, Upload, NoPath(), Upload(io.BytesIO)]  # type: ignore[arg-type] # a caller without types
+    wrong = await problems(*strange)
+    assert list(wrong) == [f"attachments[{number}]" for number in range(len(strange))]
+    assert "released" in wrong["attachments[0]"]
+    assert wrong["attachments[4]"] == "is no path"
+
+
+async def test_empty_and_odd_views_of_memory_are_read() -> None:
+    views = [memoryview(b""), memoryview(b"abcd").cast("I"), memoryview(b"abcdef")[::-2]]
+    assert [file.size for file in await measure(*views)] == [0, 4, 3]
+
+
+class Broken(io.RawIOBase):
+    """Raises an error of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self._error
+
+
+async def test_an_objects_own_error_is_raised_as_it_is() -> None:
+    with pytest.raises(KeyError, match="own"):
+        await measure(Broken(KeyError("own")))
+    assert (
+        "Input/output"
+        in (await problems(Broken(OSError(5, "Input/output error"))))["attachments[0]"]
+    )
+
+
+async def test_a_file_that_is_closed_before_it_is_sent_is_named() -> None:
+    source = io.BytesIO(b"abc")
+    (_, file) = await measure(b"first", source)
+    source.close()
+    with pytest.raises(InvalidInput) as caught:
+        file.read(0, 3)
+    assert [wrong.field for wrong in caught.value.fields] == ["attachments[1]"]
+    assert caught.value.__context__ is None
+
+
 async def test_nothing_of_a_file_is_in_its_repr() -> None:
     upload = Upload(b"private", "secret.txt")
     (file,) = await measure(upload)
