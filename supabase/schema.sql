@@ -894,7 +894,7 @@ begin
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
-CREATE OR REPLACE FUNCTION private.events_before(ticket_id uuid, before_seq bigint, max_events integer)
+CREATE OR REPLACE FUNCTION private.events_before(ticket_id uuid, before_seq bigint, max_events integer, with_messages boolean)
  RETURNS jsonb
  LANGUAGE plpgsql
  STABLE
@@ -902,18 +902,54 @@ CREATE OR REPLACE FUNCTION private.events_before(ticket_id uuid, before_seq bigi
 AS $function$
 declare
   top constant bigint := coalesce(before_seq, 9223372036854775807);
+  page public.ticket_events[];
 begin
+  page := array(
+    select e
+    from public.ticket_events e
+    where e.ticket_id = events_before.ticket_id and e.seq < top
+    order by e.seq desc
+    limit least(greatest(max_events, 0), 1000)
+  );
+  return jsonb_build_object(
+    'more', coalesce((select min(e.seq) from unnest(page) as e), before_seq, 2) > 1,
+    'events', private.events_json(page, with_messages)
+  );
+end
+$function$
+-- granted: authenticated EXECUTE, service_role EXECUTE
+CREATE OR REPLACE FUNCTION private.events_json(page public.ticket_events[], with_messages boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  attachments jsonb;
+begin
+  if not with_messages then
+    return (
+      select coalesce(jsonb_agg(private.event_json(e) order by e.seq), '[]') from unnest(page) as e
+    );
+  end if;
+  attachments := private.attachments_of_messages(array(
+    select (e.data ->> 'message_id')::uuid from unnest(page) as e where e.data ? 'attachments'
+  ));
   return (
-    select jsonb_build_object(
-      'more', coalesce(min(e.seq), before_seq, 2) > 1,
-      'events', coalesce(jsonb_agg(private.event_json(e) order by e.seq), '[]')
+    select coalesce(
+      jsonb_agg(
+        private.event_json(
+          e,
+          case e.kind when 'message' then (
+            select private.message_json(m, attachments) from public.ticket_messages m
+            where m.id = (e.data ->> 'message_id')::uuid
+          ) end
+        )
+        order by e.seq
+      ),
+      '[]'
     )
-    from (
-      select x.* from public.ticket_events x
-      where x.ticket_id = events_before.ticket_id and x.seq < top
-      order by x.seq desc
-      limit least(greatest(max_events, 0), 1000)
-    ) e
+    from unnest(page) as e
   );
 end
 $function$
@@ -2510,7 +2546,6 @@ declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
   bottom constant bigint := coalesce(after_seq, 0);
   page public.ticket_events[];
-  attachments jsonb;
 begin
   page := array(
     select e
@@ -2519,28 +2554,10 @@ begin
     order by e.seq
     limit least(greatest(max_events, 0), 1000)
   );
-  attachments := private.attachments_of_messages(array(
-    select (e.data ->> 'message_id')::uuid from unnest(page) as e where e.data ? 'attachments'
-  ));
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
     'can', private.can_json(ticket),
-    'events', (
-      select coalesce(
-        jsonb_agg(
-          private.event_json(
-            e,
-            case e.kind when 'message' then (
-              select private.message_json(m, attachments) from public.ticket_messages m
-              where m.id = (e.data ->> 'message_id')::uuid
-            ) end
-          )
-          order by e.seq
-        ),
-        '[]'
-      )
-      from unnest(page) as e
-    )
+    'events', private.events_json(page, true)
   );
 end
 $function$
@@ -2555,11 +2572,11 @@ CREATE OR REPLACE FUNCTION public.ticket_events_before(ticket_id uuid, before_se
 AS $function$
 begin
   perform private.visible_ticket(ticket_id);
-  return private.events_before(ticket_id, before_seq, max_events);
+  return private.events_before(ticket_id, before_seq, max_events, true);
 end
 $function$
 -- granted: authenticated EXECUTE, service_role EXECUTE
--- The last events below a number, oldest first.
+-- The last events below a number, each with its message, oldest first.
 CREATE OR REPLACE FUNCTION public.ticket_heads(ticket_ids uuid[])
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2607,7 +2624,8 @@ declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
   who constant record := private.actor(ticket.user_id);
   messages constant jsonb := private.messages_before(ticket_id, null, message_limit);
-  events constant jsonb := private.events_before(ticket_id, null, event_limit);
+  -- Their texts are among the messages already.
+  events constant jsonb := private.events_before(ticket_id, null, event_limit, false);
 begin
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),

@@ -577,7 +577,10 @@ class TicketThread:
         return self._portal.run(self._async.older_messages, size)
 
     def older_history(self, size: int = 50) -> bool:
-        """Read up to `size` (1 to 500) events before the oldest; return if there are more."""
+        """Read up to `size` (1 to 500) events before the oldest; return if there are more.
+
+        The messages among them are in `messages` too, from then on.
+        """
         return self._portal.run(self._async.older_history, size)
 
     def send(

@@ -147,7 +147,10 @@ class AsyncTicketThread:
         return more
 
     async def older_history(self, size: int = 50) -> bool:
-        """Read up to `size` (1 to 500) events before the oldest; return if there are more."""
+        """Read up to `size` (1 to 500) events before the oldest; return if there are more.
+
+        The messages among them are in `messages` too, from then on.
+        """
         _check_size(size)
         if not self.history:
             return False

@@ -68,24 +68,60 @@ begin
 end
 $$;
 
-create function private.events_before(ticket_id uuid, before_seq bigint, max_events integer)
-returns jsonb
+-- Events in their order, each with its message if asked for.
+create function private.events_json(page public.ticket_events[], with_messages boolean) returns jsonb
+language plpgsql stable set search_path = ''
+as $$
+declare
+  attachments jsonb;
+begin
+  if not with_messages then
+    return (
+      select coalesce(jsonb_agg(private.event_json(e) order by e.seq), '[]') from unnest(page) as e
+    );
+  end if;
+  attachments := private.attachments_of_messages(array(
+    select (e.data ->> 'message_id')::uuid from unnest(page) as e where e.data ? 'attachments'
+  ));
+  return (
+    select coalesce(
+      jsonb_agg(
+        private.event_json(
+          e,
+          case e.kind when 'message' then (
+            select private.message_json(m, attachments) from public.ticket_messages m
+            where m.id = (e.data ->> 'message_id')::uuid
+          ) end
+        )
+        order by e.seq
+      ),
+      '[]'
+    )
+    from unnest(page) as e
+  );
+end
+$$;
+
+-- The last events before a number (null: of all), oldest first.
+create function private.events_before(
+  ticket_id uuid, before_seq bigint, max_events integer, with_messages boolean
+) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
 declare
   top constant bigint := coalesce(before_seq, 9223372036854775807);
+  page public.ticket_events[];
 begin
-  return (
-    select jsonb_build_object(
-      'more', coalesce(min(e.seq), before_seq, 2) > 1,
-      'events', coalesce(jsonb_agg(private.event_json(e) order by e.seq), '[]')
-    )
-    from (
-      select x.* from public.ticket_events x
-      where x.ticket_id = events_before.ticket_id and x.seq < top
-      order by x.seq desc
-      limit least(greatest(max_events, 0), 1000)
-    ) e
+  page := array(
+    select e
+    from public.ticket_events e
+    where e.ticket_id = events_before.ticket_id and e.seq < top
+    order by e.seq desc
+    limit least(greatest(max_events, 0), 1000)
+  );
+  return jsonb_build_object(
+    'more', coalesce((select min(e.seq) from unnest(page) as e), before_seq, 2) > 1,
+    'events', private.events_json(page, with_messages)
   );
 end
 $$;
@@ -99,7 +135,8 @@ declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
   who constant record := private.actor(ticket.user_id);
   messages constant jsonb := private.messages_before(ticket_id, null, message_limit);
-  events constant jsonb := private.events_before(ticket_id, null, event_limit);
+  -- Their texts are among the messages already.
+  events constant jsonb := private.events_before(ticket_id, null, event_limit, false);
 begin
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
@@ -131,7 +168,6 @@ declare
   ticket constant public.tickets := private.visible_ticket(ticket_id);
   bottom constant bigint := coalesce(after_seq, 0);
   page public.ticket_events[];
-  attachments jsonb;
 begin
   page := array(
     select e
@@ -140,28 +176,10 @@ begin
     order by e.seq
     limit least(greatest(max_events, 0), 1000)
   );
-  attachments := private.attachments_of_messages(array(
-    select (e.data ->> 'message_id')::uuid from unnest(page) as e where e.data ? 'attachments'
-  ));
   return jsonb_build_object(
     'ticket', private.ticket_json(ticket),
     'can', private.can_json(ticket),
-    'events', (
-      select coalesce(
-        jsonb_agg(
-          private.event_json(
-            e,
-            case e.kind when 'message' then (
-              select private.message_json(m, attachments) from public.ticket_messages m
-              where m.id = (e.data ->> 'message_id')::uuid
-            ) end
-          )
-          order by e.seq
-        ),
-        '[]'
-      )
-      from unnest(page) as e
-    )
+    'events', private.events_json(page, true)
   );
 end
 $$;
@@ -173,7 +191,7 @@ language plpgsql stable set search_path = '' set plan_cache_mode = force_generic
 as $$
 begin
   perform private.visible_ticket(ticket_id);
-  return private.events_before(ticket_id, before_seq, max_events);
+  return private.events_before(ticket_id, before_seq, max_events, true);
 end
 $$;
 
@@ -212,19 +230,24 @@ comment on function public.ticket_thread is
   'A ticket with its organization, last messages and events, and what the caller may do with it.';
 comment on function public.ticket_events_after is
   'The events above a number, each with its message, and the ticket as of the same moment.';
-comment on function public.ticket_events_before is 'The last events below a number, oldest first.';
+comment on function public.ticket_events_before is
+  'The last events below a number, each with its message, oldest first.';
 comment on function public.ticket_messages_before is 'The last messages below a number, oldest first.';
 comment on function public.ticket_counts is 'How many of the caller''s own tickets are in each status, and unread.';
 
 revoke all on function private.visible_ticket(uuid) from public, anon, authenticated, service_role;
 revoke all on function private.messages_before(uuid, bigint, integer)
   from public, anon, authenticated, service_role;
-revoke all on function private.events_before(uuid, bigint, integer)
+revoke all on function private.events_json(public.ticket_events[], boolean)
+  from public, anon, authenticated, service_role;
+revoke all on function private.events_before(uuid, bigint, integer, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function private.visible_ticket(uuid) to authenticated, service_role;
 grant execute on function private.messages_before(uuid, bigint, integer)
   to authenticated, service_role;
-grant execute on function private.events_before(uuid, bigint, integer)
+grant execute on function private.events_json(public.ticket_events[], boolean)
+  to authenticated, service_role;
+grant execute on function private.events_before(uuid, bigint, integer, boolean)
   to authenticated, service_role;
 
 revoke all on function public.ticket_thread(uuid, integer, integer)

@@ -3,8 +3,9 @@
 import psycopg
 import pytest
 
+from customer_tickets import MessageAdded
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, got, thread_of
+from faces import Client, Office, got, next_event, opened, thread_of
 from fix_stack import People
 from stack.test_tickets import create
 
@@ -22,6 +23,28 @@ async def test_what_is_shown_is_what_the_server_has(
     checked = await got(thread.verify())
     assert checked
     assert (checked.first_seq, checked.last_seq) == (1, 5)
+
+
+@pytest.mark.parametrize("messages_first", [True, False])
+async def test_older_history_is_what_a_live_reader_got(
+    tickets: Client, people: People, office: Office, messages_first: bool
+) -> None:
+    ticket = await create(tickets, people)
+    for number in range(120):
+        office.answer(ticket.id, f"Message {number}")
+    thread = await thread_of(tickets, ticket)
+    if messages_first:
+        await got(thread.older_messages(40))
+    while await got(thread.older_history(30)):
+        assert await got(thread.verify())
+    assert all(isinstance(event, MessageAdded) for event in thread.history[1:])
+    assert [message.body for message in thread.messages] == [f"Message {n}" for n in range(120)]
+    checked = await got(thread.verify())
+    assert checked, checked
+    assert (checked.first_seq, checked.last_seq) == (1, 121)
+    async with opened(thread.live(0)) as feed:
+        live = [await next_event(feed) for _ in range(121)]
+    assert list(thread.history) == live
 
 
 @pytest.mark.faults
