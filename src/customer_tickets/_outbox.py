@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
@@ -18,11 +19,15 @@ Deliver = Callable[[], Awaitable[Message]]
 
 
 class Outbox:
-    """Own messages on their way, as the thread shows them: pending, then confirmed or failed."""
+    """Own messages on their way, as the thread shows them: pending, then confirmed or failed.
+
+    They go one after the other, in the order of the calls.
+    """
 
     def __init__(self, view: ThreadView) -> None:
         self.view = view
         self._again: dict[UUID, Deliver] = {}
+        self._line: deque[asyncio.Event] = deque()
 
     def post(self, ticket_id: UUID, message: NewMessage, author: User, deliver: Deliver) -> Message:
         """Show a message as pending; `deliver` is what sends it, now and when it is retried."""
@@ -53,10 +58,20 @@ class Outbox:
         self.view.show_outgoing(pending)
         return pending
 
-    async def deliver(self, pending: Message) -> Message:
-        """Send a pending message and return it as it was stored; a failure is shown and raised."""
+    def delivery(self, pending: Message) -> Coroutine[None, None, Message]:
+        """Give a pending message its place in line; what is returned sends it when it is its turn.
+
+        It returns the message as it was stored; a failure is shown and raised.
+        """
+        turn = asyncio.Event()
+        self._line.append(turn)
+        self._line[0].set()
+        return self._deliver(pending, self._again[pending.id], turn)
+
+    async def _deliver(self, pending: Message, deliver: Deliver, turn: asyncio.Event) -> Message:
         try:
-            sent = await self._again[pending.id]()
+            await turn.wait()
+            sent = await deliver()
         except CustomerTicketsError as error:
             self._fail(pending, error)
             raise
@@ -67,13 +82,13 @@ class Outbox:
             # Of the caller's own: a file that cannot be read, a progress callback that raises.
             self._fail(pending, error)
             raise
+        finally:
+            # However it ended, and also if its turn had not come, it holds up nobody.
+            self._line.remove(turn)
+            if self._line:
+                self._line[0].set()
         self._again.pop(pending.id, None)
         return sent
-
-    async def try_to_deliver(self, pending: Message) -> None:
-        """Send a pending message; whatever goes wrong is its `error`, and nobody waits for it."""
-        with suppress(Exception):
-            await self.deliver(pending)
 
     def discard(self, message: Message | UUID) -> None:
         """Show a failed message no more."""
@@ -93,3 +108,9 @@ class Outbox:
         if shown is None or shown.state != "failed":
             raise InvalidInput([FieldError("message", "is not a failed message of this thread")])
         return shown
+
+
+async def untold(delivery: Coroutine[None, None, Message]) -> None:
+    """Send a message for which nobody waits: whatever goes wrong is the message's `error`."""
+    with suppress(Exception):
+        await delivery

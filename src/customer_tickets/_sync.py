@@ -599,6 +599,9 @@ class TicketThread:
         it could not be sent: `retry` sends it again. Repeating a call that failed is safe with
         the same `id` too: the error's `write_id` has it.
 
+        What is sent here arrives in the order of the calls: each message waits until those before
+        it have arrived or failed.
+
         Args:
             text: what to say.
             reply_to: the message that it answers, if any.
@@ -625,6 +628,8 @@ class TicketThread:
 
     def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:
         """Send a failed message of `messages` again, with the same id: it arrives once.
+
+        It goes after what is on its way by now.
 
         Raises:
             InvalidInput: it is not one of this thread's failed messages.

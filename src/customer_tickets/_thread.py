@@ -38,7 +38,7 @@ from ._models import (
     Priority,
     Ticket,
 )
-from ._outbox import Outbox
+from ._outbox import Outbox, untold
 from ._progress import ProgressTo
 from ._resources import history, messages, threads
 from ._resources.attachments import AsyncAttachments
@@ -175,6 +175,9 @@ class AsyncTicketThread:
         it could not be sent: `retry` sends it again. Repeating a call that failed is safe with
         the same `id` too: the error's `write_id` has it.
 
+        What is sent here arrives in the order of the calls: each message waits until those before
+        it have arrived or failed.
+
         Args:
             text: what to say.
             reply_to: the message that it answers, if any.
@@ -210,6 +213,8 @@ class AsyncTicketThread:
     async def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:
         """Send a failed message of `messages` again, with the same id: it arrives once.
 
+        It goes after what is on its way by now.
+
         Raises:
             InvalidInput: it is not one of this thread's failed messages.
         """
@@ -225,9 +230,10 @@ class AsyncTicketThread:
         self._outbox.discard(message)
 
     async def _deliver(self, pending: Message, *, wait: bool) -> Message:
+        delivery = self._outbox.delivery(pending)
         if wait:
-            return await self._outbox.deliver(pending)
-        self._connection.in_background(self._outbox.try_to_deliver(pending))
+            return await delivery
+        self._connection.in_background(untold(delivery))
         return pending
 
     async def edit(

@@ -14,7 +14,7 @@ from customer_tickets import (
     TicketClosedError,
 )
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, got, next_event, opened, thread_of
+from faces import Client, Office, Thread, got, next_event, opened, thread_of
 from fix_stack import People
 from stack.conftest import Opener
 from stack.test_tickets import create
@@ -32,15 +32,60 @@ async def test_a_message_is_shown_as_pending_and_then_confirmed_in_its_place(
     assert (pending.state, pending.seq, pending.author_id) == ("pending", 0, people.ana.id)
     assert pending.author_name == "Ana"
     assert [message.body for message in thread.messages] == ["First", "Second"]
-    for _ in range(1000):
-        if thread.messages[-1].state != "pending":
-            break
-        await anyio.sleep(0.01)
+    await all_sent(thread)
     assert [(m.body, m.state, m.seq) for m in thread.messages] == [
         ("First", "confirmed", 2),
         ("Second", "confirmed", 3),
     ]
     assert thread.messages[-1].id == pending.id
+
+
+async def all_sent(thread: Thread) -> None:
+    """Wait until nothing of the thread is on its way."""
+    for _ in range(1000):
+        if all(message.state != "pending" for message in thread.messages):
+            return
+        await anyio.sleep(0.01)
+    raise AssertionError(thread.messages)
+
+
+async def test_messages_arrive_in_the_order_of_the_calls(tickets: Client, people: People) -> None:
+    thread = await thread_of(tickets, await create(tickets, people))
+    wanted = [f"Message {number}" for number in range(24)]
+    for number, text in enumerate(wanted):
+        # The first is slow: it has a file. The last of each eight is waited for.
+        files = [b"x" * 200_000] if number == 0 else []
+        await got(thread.send(text, attachments=files, wait=number % 8 == 7))
+    assert [(m.body, m.seq) for m in thread.messages] == [
+        (text, seq) for seq, text in enumerate(wanted, 2)
+    ]
+
+
+async def test_a_message_that_fails_or_is_cancelled_holds_up_none(
+    stack: LocalStack, people: People
+) -> None:
+    def refuse(progress: object) -> None:
+        raise ZeroDivisionError
+
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as tickets:
+        await tickets.sign_in(people.ana.email, people.ana.password)
+        thread = await tickets.thread(await create(tickets, people))
+        refused = await thread.send("Refused", attachments=[b"x"], progress=refuse, wait=False)
+        sending = [asyncio.create_task(thread.send(f"Message {n}")) for n in range(5)]
+        await asyncio.sleep(0)
+        sending[1].cancel()  # before its turn
+        await asyncio.sleep(0)
+        assert sending[1].cancelled()
+        await thread.send("Last", wait=False)
+        await all_sent(thread)
+        texts = [(message.body, message.state) for message in thread.messages]
+        assert texts[:5] == [
+            *((f"Message {n}", "confirmed") for n in (0, 2, 3, 4)),
+            ("Last", "confirmed"),
+        ]
+        assert sorted(texts[5:]) == [("Message 1", "failed"), ("Refused", "failed")]
+        failed = {message.id: message for message in thread.messages}[refused.id]
+        assert isinstance(failed.error, ZeroDivisionError)
 
 
 @pytest.mark.faults
