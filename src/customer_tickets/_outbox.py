@@ -112,5 +112,5 @@ class Outbox:
 
 async def untold(delivery: Coroutine[None, None, Message]) -> None:
     """Send a message for which nobody waits: whatever goes wrong is the message's `error`."""
-    with suppress(Exception):
+    with suppress(BaseException):
         await delivery

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import weakref
@@ -11,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-import anyio
 from anyio.from_thread import BlockingPortal
 
 from ._errors import ClientClosed
@@ -77,11 +77,16 @@ class _Loop:
             raise ClientClosed("This client is closed.", hint="Make a new one.")
         if threading.current_thread() is self._thread:
             raise RuntimeError("the blocking face cannot be called from its own event loop")
-        future: Future[_T] = inner.start_task_soon(function)
+        try:
+            future: Future[_T] = inner.start_task_soon(_kept_from_the_loop, function)
+        except RuntimeError:  # it was closed in this moment
+            raise ClientClosed("This client is closed.", hint="Make a new one.") from None
         try:
             return future.result()
         except CancelledError:
             raise ClientClosed("This client was closed meanwhile.") from None
+        except _Raised as raised:
+            raise raised.error from None
         except BaseException:
             future.cancel()
             raise
@@ -90,7 +95,11 @@ class _Loop:
         inner, self._inner = self._inner, None
         if inner is None or os.getpid() != self._pid:
             return  # in a forked child the connections are the parent's
-        ending = inner.start_task_soon(_finish, inner, at_end)
+        try:
+            finish = partial(_finish, inner, at_end)
+            ending = inner.start_task_soon(_kept_from_the_loop, finish)
+        except RuntimeError:
+            return  # the loop has ended by itself
         # The garbage collector may run in any thread, in the loop's own too: that cannot wait.
         if threading.current_thread() is not self._thread:
             with suppress(Exception):
@@ -104,11 +113,35 @@ class _Loop:
                 await inner.sleep_until_stopped()
 
         try:
-            anyio.run(wait)
+            with asyncio.Runner() as runner:
+                loop = runner.get_loop()
+                waiting = loop.create_task(wait())
+                while not waiting.done():
+                    # What a callback raises to end the program ends its own call, in the thread
+                    # that made it. asyncio has it stop the loop too: the loop goes on.
+                    with suppress(SystemExit, KeyboardInterrupt):
+                        loop.run_until_complete(waiting)
         except Exception as error:
             if started.done():
                 raise
             started.set_exception(error)
+
+
+class _Raised(Exception):
+    """Carries what is no Exception past the portal, which would end with it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _kept_from_the_loop(function: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    try:
+        return await function()
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        raise _Raised(error) from error
 
 
 async def _finish(inner: BlockingPortal, at_end: _End) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from customer_tickets import ClientClosed, CustomerTickets, FeedStopped, Offline, TicketThread
+from customer_tickets import (
+    ClientClosed,
+    CustomerTickets,
+    FeedStopped,
+    MessageAdded,
+    Offline,
+    Progress,
+    TicketThread,
+)
 from customer_tickets.devstack import LocalStack
 from fix_stack import People
 from tcp_proxy import TcpProxy
@@ -160,6 +169,73 @@ def test_a_closed_client_says_so(stack: LocalStack, people: People) -> None:
     tickets.close()
     with pytest.raises(ClientClosed):
         tickets.counts()
+
+
+class Stop(BaseException):
+    """What a framework may raise to end a task of its own."""
+
+
+class Quitter(io.BytesIO):
+    """A file that ends the program when it is read."""
+
+    def __init__(self, what: type[BaseException]) -> None:
+        super().__init__(b"x")
+        self.what = what
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise self.what(4)
+
+
+@pytest.mark.parametrize("what", [SystemExit, KeyboardInterrupt, Stop])
+def test_what_ends_the_program_in_a_callback_ends_its_own_call_only(
+    stack: LocalStack, people: People, tmp_path: Path, what: type[BaseException]
+) -> None:
+    def quit_(progress: Progress) -> None:
+        raise what(4)
+
+    with CustomerTickets(stack.url, stack.publishable_key) as tickets:
+        tickets.sign_in(people.ana.email, people.ana.password)
+        ticket = tickets.create(
+            organization=people.organization_id, subject="x", attachments=[b"y"]
+        )
+        thread = tickets.thread(ticket)
+        with thread.live() as events:
+            for attempt in (
+                lambda: thread.send("a", attachments=[b"z"], progress=quit_),
+                lambda: thread.send("b", attachments=[Quitter(what)]),
+                lambda: tickets.attachments.save(thread.attachments[0], tmp_path, progress=quit_),
+            ):
+                with pytest.raises(what) as caught:
+                    attempt()
+                assert caught.value.args == (4,)
+            # Nobody waits for this one.
+            thread.send("c", attachments=[b"z"], progress=quit_, wait=False)
+            while any(message.state == "pending" for message in thread.messages):
+                time.sleep(0.01)
+            assert [type(message.error) for message in thread.messages] == [what] * 3
+            assert tickets.counts().open == 1
+            assert tickets.attachments.clean_up(older_than=0) == 0
+            thread.send("d")
+            event = events.next(timeout=10)
+            assert isinstance(event, MessageAdded)
+            assert event.message.body == "d"
+    with pytest.raises(ClientClosed):
+        tickets.counts()
+
+
+def test_a_program_that_exits_in_a_callback_ends_at_once_and_silently(
+    stack: LocalStack, people: People
+) -> None:
+    ended = run(
+        stack,
+        people,
+        """
+        import sys
+        with tickets:
+            thread.send("x", attachments=[b"y"], progress=lambda _: sys.exit(4))
+        """,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (4, "", "")
 
 
 def test_a_dropped_client_ends_its_thread(stack: LocalStack) -> None:
