@@ -84,6 +84,11 @@ class Cache:
                 still[key] = kept
         self._kept = still
 
+    def drop(self, is_wrong: Callable[[Any], bool]) -> None:
+        """Drop the answers that a change of something other than a ticket makes wrong."""
+        self._changes += 1
+        self._kept = {key: kept for key, kept in self._kept.items() if not is_wrong(kept.answer)}
+
     def clear(self) -> None:
         """Drop everything, because somebody else signs in."""
         self._changes += 1

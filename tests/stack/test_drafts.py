@@ -136,6 +136,18 @@ async def test_a_discarded_draft_is_gone(tickets: Client) -> None:
         await got(tickets.drafts.submit(draft))
 
 
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_a_discarded_reply_is_shown_by_no_kept_thread(
+    opener: Opener, people: People, by_id: bool
+) -> None:
+    tickets = await opener(people.ana, cache=60.0)
+    ticket = await create(tickets, people)
+    draft = await got(tickets.drafts.save(ticket=ticket, text="Blue"))
+    assert (await thread_of(tickets, ticket)).draft == draft
+    assert await got(tickets.drafts.discard(draft.id if by_id else draft))
+    assert (await thread_of(tickets, ticket)).draft is None
+
+
 async def test_wrong_fields_are_named_before_any_request(
     tickets: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

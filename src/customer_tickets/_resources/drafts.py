@@ -20,6 +20,7 @@ from .._models import Attachment, Draft, Frozen, Message, Organization, Priority
 from .._progress import ProgressTo
 from .._storage import remove
 from .._uploads import AttachmentSource, file_list, uploaded
+from .._view import ThreadAnswer
 
 _COLUMNS = (
     "id,ticket_id,handling_org_id,subject,description,priority,body,reply_to,version,created_at,"
@@ -194,6 +195,8 @@ class AsyncDrafts:
         answer = await self._connection.call(
             "discard_draft", {"id": known}, _DISCARDED, write_id=known
         )
+        # By its id alone it is not known whether, and in which thread, it was shown.
+        self._connection.cache.drop(lambda answer: isinstance(answer, ThreadAnswer))
         if isinstance(draft, Draft):
             await _remove(self._connection, draft.attachments)
         return answer.discarded
