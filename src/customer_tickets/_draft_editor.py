@@ -64,9 +64,10 @@ class AsyncDraftEditor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         try:
             await self.save()
         except CustomerTicketsError:
@@ -118,9 +119,12 @@ class AsyncDraftEditor:
         Raises:
             InvalidInput: one or more fields are wrong; none was changed.
             NotFound: it was submitted or discarded here; what is written now belongs to another.
+            RuntimeError: it is not open, so that nothing would save the change.
         """
         if self._done:
             raise NotFound("This draft was submitted or discarded.", hint="Edit a new one.")
+        if self._task is None:
+            raise RuntimeError("open it first: `with tickets.drafts.edit() as editor`")
         given = {
             "handling_org_id": id_of(organization),
             "subject": subject,

@@ -237,6 +237,7 @@ class DraftEditor:
         Raises:
             InvalidInput: one or more fields are wrong; none was changed.
             NotFound: it was submitted or discarded here; what is written now belongs to another.
+            RuntimeError: it is not open, so that nothing would save the change.
         """
         return self._portal.run(
             self._async.change,

@@ -148,6 +148,19 @@ async def test_a_discarded_reply_is_shown_by_no_kept_thread(
     assert (await thread_of(tickets, ticket)).draft is None
 
 
+async def test_an_editor_that_is_not_open_takes_nothing(tickets: Client) -> None:
+    editor = tickets.drafts.edit(every=0.05)
+    with pytest.raises(RuntimeError, match="open it first: `with tickets.drafts.edit"):
+        await got(editor.change(subject="Lost"))
+    async with opened_editor(editor):
+        await got(editor.change(subject="Kept"))
+    assert editor.draft is not None
+    assert editor.draft.subject == "Kept"
+    with pytest.raises(RuntimeError, match="open it first"):
+        await got(editor.change(subject="Lost"))
+    assert editor.state == "saved"
+
+
 async def test_wrong_fields_are_named_before_any_request(
     tickets: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
