@@ -27,6 +27,7 @@ from ._errors import (
     UnexpectedAnswer,
 )
 from ._models import User
+from ._one_loop import check_loop
 from ._retry import retrying
 from ._tokens import Tokens, checked_tokens
 from ._translate import ENDED, from_auth
@@ -111,6 +112,7 @@ class Auth:
                 raise
 
     async def _ask(self, request: Callable[[], Awaitable[_T]], *, signing_up: bool = False) -> _T:
+        check_loop(self._http)  # here already: supabase_auth would take it for a lack of network
         try:
             async with asyncio.timeout(self._timeout):
                 async for attempt in retrying(self._timeout, once=signing_up):

@@ -15,6 +15,7 @@ from ._borrowed import AnySession, BorrowedSession, lent
 from ._connection import Connection
 from ._keys import checked_cache, checked_key, checked_timeout, checked_url
 from ._live.line import Line
+from ._one_loop import check_loop
 from ._resources import history
 from ._session import Session
 from ._stores import checked_store
@@ -88,7 +89,12 @@ class _Http(httpx.AsyncClient):
     _guard: asyncio.Task[None] | None = None
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Send a request; the first one begins the guard, which needs a loop."""
+        """Send a request; the first one begins the guard, which needs a loop.
+
+        Raises:
+            RuntimeError: it was first used in another loop.
+        """
+        check_loop(self)
         if self._guard is None:
             transports = [self._transport, *filter(None, self._mounts.values())]
             self._guard = asyncio.create_task(_guard(transports), name="customer_tickets.http")
@@ -103,7 +109,8 @@ class _Http(httpx.AsyncClient):
     async def aclose(self) -> None:
         """Close all connections."""
         await super().aclose()
-        if self._guard is not None:
+        # The end of its loop has ended it, if that came first.
+        if self._guard is not None and not self._guard.done():
             self._guard.cancel()
             await asyncio.wait({self._guard})
 
