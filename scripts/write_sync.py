@@ -228,6 +228,12 @@ def face(node: ast.ClassDef) -> str:
         )
         if "__aenter__" in methods:
             parts.append(BLOCK)
+    if "__iter__" in methods:
+        items = ast.unparse(methods["__iter__"].returns or ast.Constant(None))
+        parts.append(
+            f"\n    def __iter__(self) -> {items}:\n        return iter(self._async)\n"
+            "\n    def __len__(self) -> int:\n        return len(self._async)\n"
+        )
     if "__repr__" in methods:
         parts.append(
             "\n    def __repr__(self) -> str:\n"

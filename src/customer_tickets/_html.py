@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from ._models import Attachment, Counts, Draft, Message, Permissions, Ticket
+    from ._models import Attachment, Counts, Draft, Message, Organization, Permissions, Ticket
 
 Kind = Literal["ticket", "page", "thread", "history"]
 
@@ -120,6 +120,11 @@ def counts(numbers: Counts) -> str:
 def attachment(one: Attachment) -> str:
     """Return a file's name, type and size."""
     return _framed(_file(one), "Attachment")
+
+
+def organization(one: Organization) -> str:
+    """Return an organization's name and its id."""
+    return _framed(f"<b>{_text(one.name)}</b> {_faint_word(str(one.id))}", "Organization")
 
 
 def draft(one: Draft, now: datetime | None = None) -> str:

@@ -48,10 +48,15 @@ class Frozen(BaseModel):
 class Organization(Frozen):
     """An organization that handles tickets."""
 
-    _shown = ("id",)
+    _shown = ("id", "name")
     id: UUID
     name: str
     reopen_window_seconds: int
+
+    def _repr_html_(self) -> str:
+        from ._html import organization
+
+        return organization(self)
 
 
 class User(Frozen):

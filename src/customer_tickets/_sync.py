@@ -98,7 +98,7 @@ class Organizations:
 
 
 class TicketPage:
-    """One page of a list of tickets.
+    """One page of a list of tickets: `for` goes through them, `len` counts them.
 
     Attributes:
         items: the tickets, in the order that was asked for.
@@ -110,6 +110,12 @@ class TicketPage:
     def __init__(self, portal: Portal, inner: AsyncTicketPage) -> None:
         self._portal = portal
         self._async = inner
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(self._async)
+
+    def __len__(self) -> int:
+        return len(self._async)
 
     def __repr__(self) -> str:
         return repr(self._async).replace("Async", "", 1)

@@ -50,6 +50,13 @@ async def test_a_page_and_a_thread_show_themselves(
     assert "Second" in html(page)
     assert "1 of 2 tickets; there are more after these." in html(page)
     assert [one["subject"] for one in page.to_dicts()] == ["Second"]
+    assert [one["unread"] for one in page.to_dicts()] == [False]
+    assert [ticket.subject for ticket in page] == ["Second"]
+    assert len(page) == 1
+    assert not await page_of(tickets, status="closed")
+    organization = await got(tickets.organizations.get(people.organization_id))
+    assert people.organization_name in repr(organization)
+    assert people.organization_name in html(organization)
     assert json.dumps(page.to_dicts())
     assert list(page.to_pandas()["subject"]) == ["Second"]
 

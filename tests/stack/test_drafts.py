@@ -150,7 +150,7 @@ async def test_a_discarded_reply_is_shown_by_no_kept_thread(
 
 async def test_an_editor_that_is_not_open_takes_nothing(tickets: Client) -> None:
     editor = tickets.drafts.edit(every=0.05)
-    with pytest.raises(RuntimeError, match="open it first: `with tickets.drafts.edit"):
+    with pytest.raises(RuntimeError, match="open it first: `with tickets"):
         await got(editor.change(subject="Lost"))
     async with opened_editor(editor):
         await got(editor.change(subject="Kept"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
 
@@ -77,7 +77,7 @@ class TicketQuery(Frozen):
 
 @dataclass(frozen=True, repr=False)
 class AsyncTicketPage:
-    """One page of a list of tickets.
+    """One page of a list of tickets: `for` goes through them, `len` counts them.
 
     Attributes:
         items: the tickets, in the order that was asked for.
@@ -120,7 +120,9 @@ class AsyncTicketPage:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the tickets of this page as dicts for JSON: ids and times are text."""
-        return [ticket.model_dump(mode="json") for ticket in self.items]
+        return [
+            {**ticket.model_dump(mode="json"), "unread": ticket.unread} for ticket in self.items
+        ]
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return this page as a data frame, one row a ticket.
@@ -129,6 +131,12 @@ class AsyncTicketPage:
             ImportError: pandas is not installed.
         """
         return ticket_frame(self.items)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
     def __repr__(self) -> str:
         more = f"has_next={self.has_next} has_previous={self.has_previous}"
@@ -264,9 +272,17 @@ def _filtered(request: _Request, query: TicketQuery) -> _Request:
     for column in ("created_at", "updated_at"):
         after = getattr(query, column.replace("_at", "_after"))
         before = getattr(query, column.replace("_at", "_before"))
-        request = request if after is None else request.gt(column, after.isoformat())
-        request = request if before is None else request.lt(column, before.isoformat())
+        request = request if after is None else request.gt(column, _stamp(after))
+        request = request if before is None else request.lt(column, _stamp(before))
     return request
+
+
+def _stamp(time: datetime) -> str:
+    # Postgres knows no time zone that is 16 hours or more off.
+    try:
+        return time.astimezone(UTC).isoformat()
+    except OverflowError:  # in the first or last hours of all that there are
+        return time.replace(tzinfo=UTC).isoformat()
 
 
 class _Created(BaseModel):
