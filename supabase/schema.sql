@@ -1026,7 +1026,7 @@ begin
   perform from public.profiles p where p.user_id = me for no key update;
   if (select count(*) from public.ticket_drafts d where d.user_id = me and d.id <> wanted.id) >= 200 then
     perform private.refuse_invalid(
-      private.problem('id', 'There are too many drafts: 200 are the most.')
+      private.problem('draft', 'There are too many drafts: 200 are the most.')
     );
   elsif exists (select from public.tickets t where t.id = wanted.id)
     or exists (select from public.ticket_messages m where m.id = wanted.id)

@@ -22,7 +22,8 @@ def refuse_unless(fits: bool, name: str, problem: str) -> None:
 def check_kind(value: object, kinds: type[Any] | tuple[type[Any], ...], name: str) -> None:
     """Raise InvalidInput unless an argument is an object of one of these kinds."""
     known = kinds if isinstance(kinds, tuple) else (kinds,)
-    words = " or ".join("text" if kind is str else f"a {kind.__name__}" for kind in known)
+    named = {str: "text", type(None): "None"}
+    words = " or ".join(named.get(kind, f"a {kind.__name__}") for kind in known)
     refuse_unless(isinstance(value, kinds), name, f"must be {words}")
 
 

@@ -450,6 +450,6 @@ class AsyncCustomerTickets:
 
 def _ticket_id(ticket: Ticket | UUID | str) -> UUID:
     try:
-        return _UUID.validate_python(id_of(ticket))
+        return _UUID.validate_python(id_of(ticket, Ticket))
     except ValidationError:
         raise InvalidInput([FieldError("ticket", "must be a Ticket or its id")]) from None

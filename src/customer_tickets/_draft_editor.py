@@ -126,12 +126,12 @@ class AsyncDraftEditor:
         if self._task is None:
             raise RuntimeError("open it first: `with tickets.drafts.edit() as editor`")
         given = {
-            "handling_org_id": id_of(organization),
+            "handling_org_id": id_of(organization, Organization),
             "subject": subject,
             "description": description,
             "priority": priority,
             "body": text,
-            "reply_to": id_of(reply_to),
+            "reply_to": id_of(reply_to, Message),
             "attachments": (
                 attachments if isinstance(attachments, Unset) else tuple(file_list(attachments))
             ),

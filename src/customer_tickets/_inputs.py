@@ -5,6 +5,7 @@ The limits here are the limits of the database; tests/sql compares the two.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -45,9 +46,9 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def id_of(thing: object) -> object:
-    """Return the id in what has one; what is none is left for the check to refuse."""
-    return thing.id if isinstance(thing, Organization | Ticket | Message) else thing
+def id_of(thing: object, kind: type[Organization | Ticket | Message]) -> object:
+    """Return the id in an object of this kind; what is none is left for the check to refuse."""
+    return thing.id if isinstance(thing, kind) else thing
 
 
 class NewTicket(Frozen):
@@ -56,9 +57,9 @@ class NewTicket(Frozen):
     id: UUID
     subject: Annotated[StrictStr, AfterValidator(_stripped), Field(max_length=200)]
     description: Annotated[StrictStr, AfterValidator(printable), Field(max_length=20_000)]
-    handling_org_id: Annotated[UUID, BeforeValidator(id_of)]
+    handling_org_id: Annotated[UUID, BeforeValidator(partial(id_of, kind=Organization))]
     priority: Priority
-    follow_up_of: Annotated[UUID | None, BeforeValidator(id_of)] = None
+    follow_up_of: Annotated[UUID | None, BeforeValidator(partial(id_of, kind=Ticket))] = None
 
 
 class NewMessage(Frozen):
@@ -66,7 +67,7 @@ class NewMessage(Frozen):
 
     id: UUID
     body: Annotated[StrictStr, AfterValidator(_not_blank), Field(max_length=20_000)]
-    reply_to: Annotated[UUID | None, BeforeValidator(id_of)]
+    reply_to: Annotated[UUID | None, BeforeValidator(partial(id_of, kind=Message))]
 
 
 class TicketChange(Frozen):
@@ -119,7 +120,7 @@ class Rating(Frozen):
 
 
 _Input = TypeVar("_Input", bound=BaseModel)
-_SPOKEN = {"handling_org_id": "organization", "body": "text"}
+_SPOKEN = {"handling_org_id": "organization", "body": "text", "ticket_id": "ticket"}
 
 
 class FeedOptions(Frozen):
@@ -132,7 +133,8 @@ class FeedOptions(Frozen):
 class ThreadFeedOptions(FeedOptions):
     """The same, and after which number it begins."""
 
-    after: Annotated[int, Field(ge=0, strict=True)]
+    # What the database counts with ends there.
+    after: Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 
 def spoken(field: str) -> str:
@@ -169,6 +171,8 @@ def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
         return "must be a number"
     if kind == "greater_than_equal":
         return f"must be at least {context['ge']}"
+    if kind == "less_than":
+        return f"must be less than {context['lt']}"
     if kind == "less_than_equal":
         return f"must be at most {context['le']}"
     if kind == "timezone_aware":

@@ -14,6 +14,8 @@ from ._tokens import Tokens, is_written, read, written
 
 _log = logging.getLogger("customer_tickets")
 _T = TypeVar("_T")
+_STAYS = "Who is signed in stays so as long as this program runs."
+_LEFT = "Nobody is signed in here any more, but the tokens may still be in the store: remove them."
 
 
 class Kept:
@@ -41,10 +43,10 @@ class Kept:
 
     def clear(self, tokens: Tokens) -> Tokens | None:
         """Forget the session of these tokens' user, and return what was forgotten."""
-        found = self.load()
+        found = read(_typed(self._store.load, "read from", _LEFT), self._url)
         if found is None or found.user.id != tokens.user.id:
             return None
-        _typed(self._store.clear, "removed from")
+        _typed(self._store.clear, "removed from", _LEFT)
         return found
 
     async def lock(self, patience: float) -> Unlock:
@@ -66,7 +68,7 @@ class Kept:
         return _nothing
 
 
-def _typed(do: Callable[[], _T], done: str) -> _T:
+def _typed(do: Callable[[], _T], done: str, hint: str = _STAYS) -> _T:
     try:
         return do()
     except StoreFailed:
@@ -78,7 +80,7 @@ def _typed(do: Callable[[], _T], done: str) -> _T:
     # Outside the handler: what a database raises may quote the tokens.
     raise StoreFailed(
         f"The session could not be {done} its store ({reason}).",
-        hint="Who is signed in stays so as long as this program runs.",
+        hint=hint,
     )
 
 

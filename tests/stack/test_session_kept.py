@@ -327,8 +327,10 @@ async def test_a_store_that_cannot_be_cleared_is_said_and_the_session_is_over(
     client: Client = face(stack.url, stack.publishable_key, store=store)
     await got(client.sign_in(people.ana.email, people.ana.password))
     store.on_clear = full
-    with pytest.raises(StoreFailed, match="removed from"):
+    with pytest.raises(StoreFailed, match="removed from") as caught:
         await got(client.sign_out())
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("Nobody is signed in here any more, but the tokens may")
     with pytest.raises(SignInRequired):
         await got(client.counts())
     # The server was told as well: what is left in the store is worth nothing.

@@ -5,6 +5,7 @@ import io
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -202,3 +203,25 @@ def test_nothing_public_is_left_out() -> None:
         "CustomerTickets", "Organizations", "Drafts", "Attachments", "TicketThread", "TicketPage",
         "DraftEditor", "TicketFeed", "TicketListFeed", "People", "Watch",
     }  # fmt: skip
+
+
+async def test_what_is_wrong_is_said_in_the_words_of_the_call(
+    tickets: Client, people: People
+) -> None:
+    ticket = await create(tickets, people)
+    thread = await thread_of(tickets, ticket)
+    organization = await got(tickets.organizations.get(people.organization_id))
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: tickets.drafts.save(ticket="x"), "ticket: must be an id"),
+        (lambda: tickets.drafts.save("x"), "draft: must be a Draft or None$"),  # type: ignore[arg-type] # to see what happens
+        (lambda: tickets.thread(organization), "ticket: must be a Ticket or its id"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.create(organization=ticket, subject="x"), "organization: must be an id"),  # type: ignore[arg-type] # as above
+        (lambda: thread.live(2**63), f"after: must be less than {2**63}"),
+    ]
+    for call, said in wrong:
+        with pytest.raises(InvalidInput, match=said):
+            await got(call())
+    far = timezone(timedelta(hours=17))
+    assert len(await page_of(tickets, created_before=datetime.now(far) + timedelta(hours=1))) == 1
+    assert not await page_of(tickets, created_after=datetime.now(far) + timedelta(hours=1))
+    assert len(await page_of(tickets, created_after=datetime.min.replace(tzinfo=far))) == 1

@@ -131,17 +131,17 @@ class AsyncDrafts:
         """
         check_progress(progress)
         changes = {
-            "handling_org_id": id_of(organization),
+            "handling_org_id": id_of(organization, Organization),
             "subject": subject,
             "description": description,
             "priority": priority,
             "body": text,
-            "reply_to": id_of(reply_to),
+            "reply_to": id_of(reply_to, Message),
             "attachments": (
                 attachments if isinstance(attachments, Unset) else tuple(file_list(attachments))
             ),
         }
-        wanted = draft_input(draft, id_of(ticket), id, changes)
+        wanted = draft_input(draft, id_of(ticket, Ticket), id, changes)
         return await self._store(wanted, draft, progress)
 
     async def _store(
@@ -178,7 +178,7 @@ class AsyncDrafts:
             InvalidInput: an argument is wrong.
         """
         # What is wrong with the ticket's id is said now, not in the background.
-        first = draft_input(draft, id_of(ticket), None, {})
+        first = draft_input(draft, id_of(ticket, Ticket), None, {})
         return AsyncDraftEditor(
             self._store,
             self.get,

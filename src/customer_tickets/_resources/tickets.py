@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from .._connection import Connection
 from .._errors import FieldError, InvalidInput
 from .._inputs import NewTicket, id_of, printable
 from .._keyset import Direction, Place, beyond, order
-from .._models import Counts, Frozen, Priority, SortKey, Status, Ticket
+from .._models import Counts, Frozen, Organization, Priority, SortKey, Status, Ticket
 from .._rows import ticket_frame
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class TicketQuery(Frozen):
     search: Annotated[StrictStr, AfterValidator(_words)] | None = None
     status: Annotated[tuple[Status, ...] | None, _Many] = None
     priority: Annotated[tuple[Priority, ...] | None, _Many] = None
-    organization: Annotated[UUID | None, BeforeValidator(id_of)] = None
+    organization: Annotated[UUID | None, BeforeValidator(partial(id_of, kind=Organization))] = None
     created_after: AwareDatetime | None = None
     created_before: AwareDatetime | None = None
     updated_after: AwareDatetime | None = None
