@@ -7,8 +7,10 @@ stops while a laptop sleeps, without a lock, and turns into an anonymous caller 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 from uuid import UUID
 
@@ -32,6 +34,7 @@ from ._retry import retrying
 from ._tokens import Tokens, checked_tokens
 from ._translate import ENDED, from_auth
 
+_log = logging.getLogger("customer_tickets")
 _T = TypeVar("_T")
 
 
@@ -53,7 +56,8 @@ class Auth:
         """Sign in with e-mail and password."""
         return signed_in(
             await self._ask(
-                lambda: self._client.sign_in_with_password({"email": email, "password": password})
+                lambda: self._client.sign_in_with_password({"email": email, "password": password}),
+                "sign_in",
             )
         )
 
@@ -64,13 +68,14 @@ class Auth:
             lambda: self._client.sign_up(
                 {"email": email, "password": password, "options": {"data": data}}
             ),
+            "sign_up",
             signing_up=True,
         )
         return new_account(answer)
 
     async def refresh(self, refresh: str) -> Tokens:
         """Exchange a refresh token for new tokens; it is used up."""
-        return signed_in(await self._ask(lambda: self._client.refresh_session(refresh)))
+        return signed_in(await self._ask(lambda: self._client.refresh_session(refresh), "refresh"))
 
     async def taken_over(self, access: str, refresh: str) -> Tokens:
         """Return tokens from elsewhere once the server has accepted them, refreshed if expired.
@@ -84,7 +89,7 @@ class Auth:
             if claims.expires_at <= time.time():
                 return await self.refresh(refresh)
             try:
-                answer = await self._ask(lambda: self._client.get_user(access))
+                answer = await self._ask(lambda: self._client.get_user(access), "user")
             except SignInRequired:
                 # By the server's clock it may have expired already: the other token decides.
                 return await self.refresh(refresh)
@@ -106,12 +111,14 @@ class Auth:
                 # The server takes no stale token, not even to end its session.
                 access = (await self.refresh(tokens.refresh)).access
             scope: Literal["global", "local"] = "global" if everywhere else "local"
-            await self._ask(lambda: self._client.admin.sign_out(access, scope))
+            await self._ask(lambda: self._client.admin.sign_out(access, scope), "sign_out")
         except SignInRequired as error:
             if error.code not in ENDED:
                 raise
 
-    async def _ask(self, request: Callable[[], Awaitable[_T]], *, signing_up: bool = False) -> _T:
+    async def _ask(
+        self, request: Callable[[], Awaitable[_T]], what: str, *, signing_up: bool = False
+    ) -> _T:
         check_loop(self._http)  # here already: supabase_auth would take it for a lack of network
         try:
             async with asyncio.timeout(self._timeout):
@@ -119,10 +126,27 @@ class Auth:
                     with attempt:
                         if self._http.is_closed:
                             raise ClientClosed("This client is closed.", hint="Make a new one.")
-                        return await translated(request, signing_up=signing_up)
+                        with _logged(what):
+                            return await translated(request, signing_up=signing_up)
         except TimeoutError:
             raise Offline("The server did not answer in time.", hint="Is the network up?") from None
         raise AssertionError("tenacity returns or raises")
+
+
+@contextmanager
+def _logged(what: str) -> Generator[None]:
+    """Write the line of one request; supabase_auth tells the status of a refusal only."""
+    started = time.perf_counter()
+    try:
+        yield
+    except CustomerTicketsError as error:
+        if error.status is None:
+            _log.debug("%s: no answer (%s)", what, type(error).__name__)
+        else:
+            spent = (time.perf_counter() - started) * 1000
+            _log.debug("%s: HTTP %d in %.1f ms", what, error.status, spent)
+        raise
+    _log.debug("%s: answered in %.1f ms", what, (time.perf_counter() - started) * 1000)
 
 
 async def translated(request: Callable[[], Awaitable[_T]], *, signing_up: bool = False) -> _T:

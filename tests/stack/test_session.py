@@ -332,3 +332,22 @@ async def test_calls_that_wait_for_their_next_attempt_hear_that_the_client_was_c
     ends = await calls
     assert {type(end) for end in ends} <= {ClientClosed, Offline}
     assert any(isinstance(end, ClientClosed) for end in ends)
+
+
+async def test_what_is_asked_of_auth_is_logged_without_saying_whose_it_is(
+    opener: Opener, people: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    tickets = await opener()
+    with caplog.at_level(logging.DEBUG, "customer_tickets"):
+        with pytest.raises(SignInFailed):
+            await got(tickets.sign_in(people.ana.email, "wrong password"))
+        await got(tickets.sign_in(people.ana.email, people.ana.password))
+        await got(tickets.sign_out())
+    lines = [record.getMessage() for record in caplog.records if record.name == "customer_tickets"]
+    assert len(lines) == 3
+    for line, wanted in zip(
+        lines, ("sign_in: HTTP 400", "sign_in: answered", "sign_out: answered"), strict=True
+    ):
+        assert line.startswith(wanted)
+        assert line.endswith(" ms")
+    assert people.ana.email not in caplog.text
