@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
+import anyio
 import httpx
 
 from ._borrowed import AnySession, BorrowedSession, lent
@@ -19,6 +20,9 @@ from ._one_loop import check_loop
 from ._resources import history
 from ._session import Session
 from ._stores import checked_store
+
+# What is cancelled ends in the loop's next rounds: this is for a loop that has stopped.
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,12 @@ def _http() -> httpx.AsyncClient:
 class _Http(httpx.AsyncClient):
     """Closes its connections also when it is dropped, or the loop ends, and nobody closed it."""
 
-    _guard: asyncio.Task[None] | None = None
+    def __init__(self, timeout: httpx.Timeout) -> None:
+        super().__init__(timeout=timeout)
+        self._guard: asyncio.Task[None] | None = None
+        self._under_way: set[anyio.CancelScope] = set()
+        self._closing = False
+        self._all_ended = asyncio.Event()
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request; the first one begins the guard, which needs a loop.
@@ -104,10 +113,26 @@ class _Http(httpx.AsyncClient):
             dropped.atexit = False
             # An interpreter that is going down has no use for it any more.
             self._guard.add_done_callback(lambda _: dropped.detach())
-        return await super().send(request, **options)
+        with anyio.CancelScope() as scope:
+            self._under_way.add(scope)
+            try:
+                if not self._closing:
+                    return await super().send(request, **options)
+            finally:
+                self._under_way.discard(scope)
+                if self._closing and not self._under_way:
+                    self._all_ended.set()
+        raise httpx.ReadError("the client was closed", request=request)
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """End what is under way and close all connections."""
+        # httpcore closes those that it has: one that is just being made would stay open.
+        self._closing = True
+        for scope in self._under_way:
+            scope.cancel()
+        if self._under_way:
+            with anyio.move_on_after(_PATIENCE):
+                await self._all_ended.wait()
         await super().aclose()
         # The end of its loop has ended it, if that came first.
         if self._guard is not None and not self._guard.done():
