@@ -38,13 +38,13 @@ the machine before was {latency_load}).
 
 {latency}
 
-A broadcast of this library is a number without content: a text in one would reach whoever lost the
-right to read it, until their token expires. So an event costs one request after it, which alone takes
-several times as long as the broadcast; {ratio:.1f} times the bare number is what content costs here.
-The row `bare client, then the message by REST` is what a program without this library does to have
-the same, without any of the guarantee: `thread.live()` takes {fair:.2f} times as long as that (the bar
-is 1.2). Of a median of {total:.1f} ms the broadcast is {broadcast:.1f} ms; nearly all the rest is the
-round trip through the gateway and PostgREST.
+A broadcast of this library is a number without content: a text in one would reach whoever lost
+the right to read it, until their token expires. So an event costs one request after it, which
+alone takes several times as long as the broadcast; {ratio:.1f} times the bare number is what
+content costs here. The row `bare client, then the message by REST` is what a program without this
+library does to have the same, without any of the guarantee: `thread.live()` takes {fair:.2f} times
+as long as that (the bar is 1.2). Of a median of {total:.1f} ms the broadcast is {broadcast:.1f} ms;
+nearly all the rest is the round trip through the gateway and PostgREST.
 
 ## After a fault
 
