@@ -21,6 +21,8 @@ def main(folder: str) -> None:
     print(f"{report.tickets} tickets, {new} of them new or changed, {report.bytes:,} bytes")
     for attachment_id in report.missing:
         print(f"attachment {attachment_id} is not on the server any more")
+    for ticket_id in report.incomplete:
+        print(f"the server lacks a part of the history of ticket {ticket_id}")
     try:
         verify_export(folder)
     except ExportDamaged as error:

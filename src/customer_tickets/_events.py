@@ -6,15 +6,16 @@ ticket_events; a kind that this version does not know arrives as an OtherEvent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AliasPath, Discriminator, Field, Tag
+from pydantic import AliasPath, Discriminator, Field, Tag, field_validator
 
 from ._errors import CustomerTicketsError
-from ._frozen import FrozenMapping
+from ._frozen import frozen
 from ._models import Frozen, Message, Role, Status, Ticket
 
 
@@ -57,8 +58,9 @@ class TicketEdited(_Event):
     _shown = ("seq", "fields")
     kind: Literal["edited"] = "edited"
     fields: tuple[str, ...] = Field(validation_alias=AliasPath("data", "fields"))
-    before: FrozenMapping[str, str] = Field(validation_alias=AliasPath("data", "from"))
-    after: FrozenMapping[str, str] = Field(validation_alias=AliasPath("data", "to"))
+    before: Mapping[str, str] = Field(validation_alias=AliasPath("data", "from"))
+    after: Mapping[str, str] = Field(validation_alias=AliasPath("data", "to"))
+    _freeze = field_validator("before", "after")(frozen)
 
 
 class StatusChanged(_Event):
@@ -109,7 +111,8 @@ class OtherEvent(_Event):
 
     _shown = ("seq", "kind")
     kind: str
-    data: FrozenMapping[str, Any]
+    data: Mapping[str, Any]
+    _freeze = field_validator("data")(frozen)
 
 
 class TicketChanged(Frozen):

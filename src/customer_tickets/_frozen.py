@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Never, TypeVar, cast
-
-from pydantic import AfterValidator
+from typing import Any, Never, TypeVar, cast
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -38,6 +35,3 @@ def frozen(value: object) -> Any:
     if isinstance(value, list | tuple):
         return tuple(frozen(one) for one in cast("list[object]", value))
     return value
-
-
-FrozenMapping = Annotated[Mapping[_K, _V], AfterValidator(frozen)]
