@@ -148,13 +148,6 @@ async def test_a_discarded_reply_is_shown_by_no_kept_thread(
     assert (await thread_of(tickets, ticket)).draft is None
 
 
-async def test_there_are_not_more_than_200(tickets: Client) -> None:
-    for number in range(200):
-        await got(tickets.drafts.save(subject=f"Draft {number}"))
-    with pytest.raises(InvalidInput, match="draft: There are too many drafts: 200 are the most"):
-        await got(tickets.drafts.save(subject="One more"))
-
-
 async def test_an_editor_that_is_not_open_takes_nothing(tickets: Client) -> None:
     editor = tickets.drafts.edit(every=0.05)
     with pytest.raises(RuntimeError, match="open it first: `with tickets"):

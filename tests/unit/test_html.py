@@ -254,6 +254,7 @@ SAFE_IN = {
     "StatusChanged": {"before", "after"},
     "Submitted": {"ticket", "message"},
     "TicketChanged": {"ticket"},
+    "Organization": {"name"},
     "Verification": {"first_seq", "differing"},
     "Person": {"role"},
     "Presence": {"here", "typists"},
