@@ -173,12 +173,11 @@ def test_a_reset_folder_keeps_its_keys_and_nothing_else(folder: Path) -> None:
         assert "b" not in [one["id"] for one in left]
 
 
+MARKER = "customer-tickets-stack"
+
+
 def other_layout(folder: Path) -> None:
-    (folder / "layout").write_text("0")
-
-
-def before_layouts(folder: Path) -> None:
-    (folder / "layout").unlink()
+    (folder / MARKER).write_text("0")
 
 
 def keys_of_another_version(folder: Path) -> None:
@@ -208,7 +207,7 @@ def used() -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     "spoil",
-    [other_layout, before_layouts, keys_of_another_version, damaged_keys, other_postgres],
+    [other_layout, keys_of_another_version, damaged_keys, other_postgres],
 )
 def test_a_folder_of_another_version_is_said_in_words(
     used: Path, folder: Path, spoil: Callable[[Path], None]
@@ -233,16 +232,55 @@ def test_a_folder_of_another_version_can_be_reset(used: Path, folder: Path) -> N
         assert again.secret_key == stack.secret_key
 
 
-def test_a_folder_of_somebody_else_is_not_reset(folder: Path) -> None:
-    (folder / "postgres").mkdir(parents=True)
-    (folder / "postgres" / "thesis.txt").touch()
-    with pytest.raises(StackError, match="no folder of a local stack"):
-        LocalStack.start(data=folder, reset=True)
-    assert (folder / "postgres" / "thesis.txt").exists()
+def everything_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"postgres/data/mydb": "x", "layout": "mine"},
+        {"keys.json": '{"mine": 1}', "layout": "1", "storage/thesis.txt": "", "postgres/mydb": ""},
+        {"thesis.txt": ""},
+    ],
+    ids=["data", "keys", "anything"],
+)
+def test_a_folder_of_somebody_else_is_left_alone(
+    folder: Path, files: dict[str, str], reset: bool
+) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    before = everything_in(folder)
+    with pytest.raises(StackError, match="is no folder of a local stack") as refused:
+        LocalStack.start(data=folder, reset=reset)
+    assert "reset" not in str(refused.value)
+    assert everything_in(folder) == before
+
+
+def test_a_reset_wants_a_folder() -> None:
     with command("--reset") as process:
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
     assert "--reset needs --data" in output
+
+
+def test_a_folder_from_before_the_marker_is_still_known(used: Path, folder: Path) -> None:
+    subprocess.run(["cp", "-a", used, folder], check=True)
+    (folder / MARKER).rename(folder / "layout")
+    taken = StackFolder.kept(folder)
+    taken.keys()
+    taken.release()
+    assert (folder / MARKER).exists()
+
+
+def test_a_kept_folder_among_the_temporary_ones_is_kept(temporary: Path) -> None:
+    kept = StackFolder.kept(temporary / "customer-tickets-mine")
+    kept.keys()
+    kept.release()
+    StackFolder.fresh().release()
+    assert (kept.path / "keys.json").exists()
 
 
 @pytest.fixture

@@ -92,3 +92,11 @@ def test_a_taken_port_is_said_in_words(folder: Path, postgres_server: Postgres) 
 def test_other_programs_are_looked_for(folder: Path) -> None:
     with pytest.raises(StackError, match="There is no initdb in"):
         Postgres.start(folder, binaries=folder)
+
+
+def test_data_of_somebody_else_is_left_alone(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "mydb").touch()
+    with pytest.raises(StackError, match="is not the data of a local stack's Postgres"):
+        Postgres.start(folder)
+    assert (folder / "data" / "mydb").exists()

@@ -72,7 +72,8 @@ class LocalStack:
         """Start every part and return when all are healthy.
 
         Args:
-            data: a folder whose data, users and keys are kept; a temporary one when None.
+            data: a folder whose data, users and keys are kept: a new one, an empty one, or one that
+                a stack has made; a temporary one when None.
             port: the stack's one port on the loopback address; a free one when None.
             seed: fill a new database with organizations, people and tickets.
             reset: throw the folder's data, users and files away first; the keys stay.

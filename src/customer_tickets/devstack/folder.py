@@ -1,5 +1,6 @@
 """The folder of one stack: locked while it runs, and swept when its owner was killed."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,6 +15,11 @@ from customer_tickets.devstack.postgres import end_orphan
 from customer_tickets.devstack.process import StackError
 
 _PREFIX = "customer-tickets-"
+# The first file in each folder of ours: nothing is ever removed from a folder without it. Two
+# names, because a temporary folder is removed when it is found, and a kept one may lie beside it.
+_KEPT, _TEMPORARY = "customer-tickets-stack", "customer-tickets-temporary-stack"
+# The kept folder's name for it before it was a name of our own.
+_FORMER = "layout"
 # What lies in a folder and how: the system schemas, the roles, the keys. To be counted up when a
 # stack of today cannot go on with a folder of yesterday.
 _LAYOUT = "1"
@@ -42,17 +48,25 @@ class StackFolder:
 
     @classmethod
     def kept(cls, path: Path) -> Self:
-        """Take a folder whose data stays; raises StackError when another stack runs on it."""
+        """Take a folder whose data stays: a new one, an empty one, or one of a stack.
+
+        Raises StackError when another stack runs on it, and when it is somebody else's.
+        """
         path = path.resolve()
         try:
             path.mkdir(mode=0o711, parents=True, exist_ok=True)
-            return cls(path, _locked(path), temporary=False)
+            folder = cls(path, _locked(path), temporary=False)
+            with contextlib.ExitStack() as refused:
+                refused.callback(folder.release)
+                folder._claim()
+                refused.pop_all()
         except BlockingIOError:
             raise StackError(
                 f"Another local stack is running on {path}: stop it, or choose another folder."
             ) from None
         except OSError as error:
             raise StackError(f"The data folder {path} cannot be used: {error.strerror}.") from None
+        return folder
 
     @classmethod
     def fresh(cls) -> Self:
@@ -62,15 +76,32 @@ class StackFolder:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX))
         # Enterable, not readable: Postgres may run as another user below it.
         path.chmod(0o711)
-        return cls(path, _locked(path), temporary=True)
+        folder = cls(path, _locked(path), temporary=True)
+        folder._marker.write_text(_LAYOUT)
+        return folder
 
     @property
     def _keys(self) -> Path:
         return self.path / "keys.json"
 
     @property
-    def _layout(self) -> Path:
-        return self.path / "layout"
+    def _marker(self) -> Path:
+        """The file that says whose the folder is, and in which layout."""
+        return self.path / (_TEMPORARY if self.temporary else _KEPT)
+
+    def _claim(self) -> None:
+        """Mark an empty folder as ours; raises StackError for one of somebody else."""
+        if self._marker.exists():
+            return
+        if not any(self.path.iterdir()):
+            self._marker.write_text(_LAYOUT)
+        elif (self.path / _FORMER).exists() and self._readable_keys() is not None:
+            (self.path / _FORMER).rename(self._marker)
+        else:
+            raise StackError(
+                f"{self.path} is no folder of a local stack: it holds other files, which a stack "
+                "leaves alone. Choose an empty folder, or one that does not exist."
+            )
 
     def keys(self) -> Keys:
         """Return the folder's keys, made at its first start.
@@ -78,13 +109,12 @@ class StackFolder:
         Raises StackError for a folder that another version of this package has made.
         """
         if not self._keys.exists():
-            self._layout.write_text(_LAYOUT)
             aside = self._keys.with_suffix(".new")
             aside.touch(mode=0o600)
             aside.write_text(json.dumps(Keys.made_now().to_dict()))
             aside.replace(self._keys)
         keys = self._readable_keys()
-        if keys is None or not self._layout.exists() or self._layout.read_text() != _LAYOUT:
+        if keys is None or self._marker.read_text() != _LAYOUT:
             raise StackError(
                 f"{self.path} was made by another version of customer_tickets, or is damaged: "
                 "choose another folder, or throw its data away with --reset (reset=True)."
@@ -94,25 +124,17 @@ class StackFolder:
     def _readable_keys(self) -> Keys | None:
         try:
             return Keys(**json.loads(self._keys.read_text()))
-        except (TypeError, ValueError):
+        except (OSError, TypeError, ValueError):
             return None
 
     def reset(self) -> None:
-        """Throw the data, the users and the files away; the keys stay, if this version knows them.
-
-        Raises StackError for a folder that no stack has used: it is somebody else's.
-        """
-        used = self._keys.exists()
-        if not used and any(self.path.iterdir()):
-            raise StackError(
-                f"{self.path} is no folder of a local stack, so nothing in it was removed."
-            )
+        """Throw data, users and files away; the keys stay, if this version knows them."""
         end_orphan(self.postgres / "data")
         for part in (self.postgres, self.storage):
             _remove(part)
-        if used and self._readable_keys() is None:
-            self._keys.unlink()
-        self._layout.write_text(_LAYOUT)
+        if self._readable_keys() is None:
+            self._keys.unlink(missing_ok=True)
+        self._marker.write_text(_LAYOUT)
 
     def release(self) -> None:
         """Let others use the folder; a temporary one is removed."""
@@ -138,7 +160,7 @@ def _locked(path: Path) -> int:
 def _sweep(path: Path) -> None:
     """Remove a temporary folder of ours that nobody holds; anything else is left alone."""
     try:
-        if path.stat().st_uid != os.geteuid() or not (path / "keys.json").exists():
+        if path.stat().st_uid != os.geteuid() or not (path / _TEMPORARY).exists():
             return
         lock = _locked(path)
     except OSError:

@@ -205,8 +205,11 @@ def _open_the_way(folder: Path, user: User | None) -> None:
 
 def _make_cluster(folder: Path, data: Path, programs: Path, user: User | None) -> None:
     """Run initdb; what an interrupted attempt has left is thrown away first."""
-    shutil.rmtree(data, ignore_errors=True)
     password_file = folder / "password"
+    if data.exists() and not password_file.exists():
+        # Every attempt of ours begins with the password.
+        raise StackError(f"{data} is not the data of a local stack's Postgres.")
+    shutil.rmtree(data, ignore_errors=True)
     password_file.touch(mode=0o600)
     password_file.write_text(secrets.token_urlsafe(24))
     data.mkdir(mode=0o700)
