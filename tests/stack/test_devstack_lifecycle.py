@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ import pytest
 
 from customer_tickets.devstack import Child, Faults, LocalStack, StackError
 from customer_tickets.devstack.folder import StackFolder
-from customer_tickets.devstack.process import accepts_connections
+from customer_tickets.devstack.process import accepts_connections, answers, free_port
 
 pytestmark = pytest.mark.faults
 
@@ -325,6 +326,30 @@ def test_a_taken_port_is_said_in_words() -> None:
             LocalStack.start(port=port)
     assert not temporary_folders()
     assert not alive(descendants(os.getpid()) - processes)
+
+
+def test_of_two_starts_on_one_port_one_has_it() -> None:
+    port = free_port()
+
+    def start(_: int) -> LocalStack | str:
+        try:
+            return LocalStack.start(port=port)
+        except StackError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(start, range(2)))
+    [stack] = [outcome for outcome in outcomes if isinstance(outcome, LocalStack)]
+    with stack:
+        assert healthy(stack)
+    [words] = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert f"Port {port} is taken" in words
+
+
+def test_another_gateway_on_the_port_is_not_taken_for_ones_own(stack: LocalStack) -> None:
+    name = httpx.get(f"{stack.url}/health").json()["name"]
+    assert answers(stack.port, "/health", name)
+    assert not answers(stack.port, "/health", "another")
 
 
 def test_a_folder_that_cannot_be_used_is_said_in_words(temporary: Path) -> None:

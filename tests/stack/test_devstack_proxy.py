@@ -13,7 +13,7 @@ HEALTH = "/health"
 
 def test_it_forwards(proxy: TcpProxy) -> None:
     with httpx.Client(base_url=proxy.url) as web:
-        assert web.get(HEALTH).json() == {"ready": True}
+        assert web.get(HEALTH).json()["ready"] is True
 
 
 def test_a_cut_breaks_what_is_open_and_nothing_else(proxy: TcpProxy) -> None:

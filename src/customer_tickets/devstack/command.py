@@ -1,6 +1,7 @@
 """`customer-tickets dev`: start the local stack, say how to use it, stop on Ctrl-C."""
 
 import argparse
+import functools
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from types import FrameType
 import psycopg
 
 from customer_tickets.devstack import LocalStack, StackError
-from customer_tickets.devstack.process import is_free
+from customer_tickets.devstack.ports import PortTaken
 
 # The Supabase CLI's own, so that examples written for it work.
 _USUAL_PORT = 54321
@@ -73,15 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("--reset needs --data: a temporary folder is always new.", file=sys.stderr)  # noqa: T201 - a command prints
         return 2
     try:
-        stack = LocalStack.start(
-            data=arguments.data,
-            port=arguments.port or _usual_port(),
-            seed=arguments.seed,
-            reset=arguments.reset,
-            profile=arguments.profile,
-            faults=arguments.faults,
-            progress=_say,
-        )
+        stack = _started(arguments)
     except StackError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command prints
         return 1
@@ -111,8 +104,23 @@ def _nothing(number: int, frame: FrameType | None) -> None:
     pass
 
 
-def _usual_port() -> int | None:
-    return _USUAL_PORT if is_free(_USUAL_PORT) else None
+def _started(arguments: argparse.Namespace) -> LocalStack:
+    start = functools.partial(
+        LocalStack.start,
+        data=arguments.data,
+        seed=arguments.seed,
+        reset=arguments.reset,
+        profile=arguments.profile,
+        faults=arguments.faults,
+        progress=_say,
+    )
+    if arguments.port is not None:
+        return start(port=arguments.port)
+    try:
+        return start(port=_USUAL_PORT)
+    except PortTaken:
+        # Tried, not looked up: it may be taken between the two.
+        return start()
 
 
 def _say(words: str) -> None:

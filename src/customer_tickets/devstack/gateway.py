@@ -59,7 +59,8 @@ def main() -> None:
 
 async def _serve(settings: dict[str, Any]) -> None:
     routes = [Route(*route) for route in settings["routes"]]
-    gateway = Gateway(Keys(**settings["keys"]), routes, faults=settings["faults"])
+    keys, name = Keys(**settings["keys"]), settings["name"]
+    gateway = Gateway(keys, routes, faults=settings["faults"], name=name)
     runner = web.ServerRunner(
         web.Server(
             gateway.handle,
@@ -82,7 +83,11 @@ async def _serve(settings: dict[str, Any]) -> None:
 class Gateway:
     """Answers every request of the stack's one port."""
 
-    def __init__(self, keys: Keys, routes: list[Route], *, faults: bool) -> None:
+    def __init__(
+        self, keys: Keys, routes: list[Route], *, faults: bool, name: str = "gateway"
+    ) -> None:
+        # What /health calls this process.
+        self._name = name
         self._keys = keys
         self._upstream = Upstream()
         self._switches = FaultSwitches(keys.control) if faults else None
@@ -97,7 +102,7 @@ class Gateway:
         """Answer one request; every answer carries the id under which it went to the parts."""
         request_id = str(uuid.uuid4())
         if request.path == "/health":
-            return _answer(200, request_id, {"ready": True})
+            return _answer(200, request_id, {"ready": True, "name": self._name})
         route = next((r for r in self._routes if request.path.startswith(r.prefix)), None)
         if self._switches is not None and request.path.startswith("/faults/"):
             return await self._control(self._switches, request, route, request_id)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,17 +123,20 @@ class Parts:
                 ("/faults/realtime", "realtime", self.ports["realtime"], "/faults"),
                 ("/faults/auth", "auth", self.ports["auth"], "/faults"),
             ]
+        # Its port may be a wanted one, on which another program's server may answer just as well.
+        name = uuid.uuid4().hex
         settings = {
             "keys": self.keys.to_dict(),
             "routes": routes,
             "port": self.ports["gateway"],
             "faults": self.faults,
+            "name": name,
         }
         return self._child(
             "gateway",
             _module("customer_tickets.devstack.gateway"),
             {"GATEWAY_SETTINGS": json.dumps(settings)},
-            (self.ports["gateway"], "/health"),
+            (self.ports["gateway"], "/health", name),
         )
 
     def _child(
@@ -140,7 +144,7 @@ class Parts:
         name: str,
         command: list[str],
         settings: Mapping[str, str],
-        health: tuple[int, str],
+        health: tuple[int, str] | tuple[int, str, str],
     ) -> Child:
         return Child(
             name,

@@ -2,10 +2,15 @@
 
 import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
 from customer_tickets.devstack.process import LOOPBACK, StackError
+
+
+class PortTaken(StackError):
+    """Somebody else has the wanted port."""
 
 
 class HeldPort:
@@ -16,26 +21,38 @@ class HeldPort:
     """
 
     def __init__(self, wanted: int = 0) -> None:
-        """Hold the wanted port, or any for 0; raises StackError when it is taken."""
-        self._socket = socket.socket()
+        """Hold the wanted port, or any for 0; raises PortTaken when somebody else has it."""
+        self._held = ExitStack()
+        with ExitStack() as refused:
+            refused.callback(self._held.close)
+            try:
+                self.number = self._taken(wanted)
+            except (OSError, OverflowError):
+                raise PortTaken(
+                    f"Port {wanted} is taken by another program: choose another one, or none to "
+                    "get one that is free."
+                ) from None
+            refused.pop_all()
+
+    def _taken(self, wanted: int) -> int:
+        bound = self._held.enter_context(socket.socket())
         # Servers set this too: with it on both sides, and one not listening, both may be bound.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((LOOPBACK, wanted))
-        except (OSError, OverflowError):
-            self._socket.close()
-            raise StackError(
-                f"Port {wanted} is taken by another program: choose another one, or none to get "
-                "one that is free."
-            ) from None
-        self.number: int = self._socket.getsockname()[1]
-        if sys.platform != "linux":
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((LOOPBACK, wanted))
+        number: int = bound.getsockname()[1]
+        if sys.platform == "linux":
+            # Another stack may be bound beside it, too, but only one can have this name. It is the
+            # system's own, whoever the users are, and ends with the process.
+            name = self._held.enter_context(socket.socket(socket.AF_UNIX))
+            name.bind(f"\0customer-tickets-port-{number}")
+        else:
             # Elsewhere the server could not be bound beside it.
-            self._socket.close()
+            bound.close()
+        return number
 
     def release(self) -> None:
         """Let others have it."""
-        self._socket.close()
+        self._held.close()
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Ports:
 
     @classmethod
     def found(cls, gateway: int | None) -> Self:
-        """Hold a port for each part; raises StackError when the gateway's wanted one is taken."""
+        """Hold a port for each part; raises PortTaken when the gateway's wanted one is."""
         # The wanted one first: otherwise another part might be given it.
         names = ("gateway", "rest", "rest_admin", "auth", "storage", "realtime")
         return cls({name: HeldPort(gateway or 0 if name == "gateway" else 0) for name in names})

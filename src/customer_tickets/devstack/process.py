@@ -42,18 +42,6 @@ def free_port() -> int:
         return port
 
 
-def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this port of the loopback address."""
-    with socket.socket() as probe:
-        # Connections of a server that has just stopped do not keep the next one from listening.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except (OSError, OverflowError):
-            return False
-    return True
-
-
 def accepts_connections(port: int) -> bool:
     """Tell whether something listens on this port of the loopback address."""
     try:
@@ -63,12 +51,16 @@ def accepts_connections(port: int) -> bool:
     return True
 
 
-def answers(port: int, path: str) -> bool:
-    """Tell whether GET `path` on this port of the loopback address is answered with 200."""
+def answers(port: int, path: str, name: str = "") -> bool:
+    """Tell whether GET `path` on this port of the loopback address is answered with 200.
+
+    With a name, the answer has to contain it: it tells one process from another on the same port.
+    """
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        answer = connection.getresponse()
+        return answer.status == http.HTTPStatus.OK and name.encode() in answer.read()
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -1,6 +1,5 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from customer_tickets.devstack.process import Child, StackError, free_port, is_free
+from customer_tickets.devstack.process import Child, StackError
 from customer_tickets.devstack.supervise import Supervisor
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -139,13 +138,3 @@ def test_a_child_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     finally:
         supervisor.stop()
     assert reports[-1] == "mayfly ended by itself with exit code 3 again; giving it up."
-
-
-def test_a_taken_port_is_not_free() -> None:
-    port = free_port()
-    assert is_free(port)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
-        assert not is_free(port)
-    assert not is_free(70000)
