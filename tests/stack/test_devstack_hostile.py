@@ -125,6 +125,24 @@ def gateway_log(stack: LocalStack) -> str:
     return Path(stack.gateway.log).read_text()
 
 
+def test_no_log_holds_tokens_or_values_or_is_open_to_others(stack: LocalStack) -> None:
+    long = "hidden" * 3000
+    for header in (f"Authorization: Bearer {long}", f"apikey: hid\x00den{long}", "hidden"):
+        with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as raw:
+            raw.sendall(f"GET /rest/v1/tickets HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+            assert b" 400 " in raw.recv(100)
+    # What PostgREST refuses is asked with values, too.
+    headers = {"apikey": stack.secret_key}
+    for path in ("tickets?id=eq.hidden", "hidden?a=eq.hidden", "tickets?hidden=eq.hidden"):
+        answer = httpx.get(f"{stack.url}/rest/v1/{path}", headers=headers)
+        assert answer.status_code in (400, 404)
+    assert "LineTooLong" in gateway_log(stack)
+    parts = (stack.rest, stack.auth, stack.storage, stack.realtime, stack.gateway)
+    for child in (stack.postgres.child, *parts):
+        assert "hidden" not in child.log.read_text()
+        assert child.log.stat().st_mode & 0o077 == 0
+
+
 def test_a_client_that_leaves_in_the_middle_leaves_no_trace(stack: LocalStack) -> None:
     headers = {"apikey": stack.secret_key}
     with httpx.Client(headers=headers, timeout=30) as client:

@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 
 from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
 from customer_tickets.devstack.keys import Keys, authorization
+from customer_tickets.devstack.part_log import log_without_requests
 from customer_tickets.devstack.process import LOOPBACK
 from customer_tickets.devstack.tunnel import splice
 from customer_tickets.devstack.upstream import Answer, Asked, PartLost, Upstream
@@ -53,6 +54,7 @@ class Route:
 
 def main() -> None:
     """Serve until asked to stop."""
+    log_without_requests()
     settings = json.loads(os.environ.pop("GATEWAY_SETTINGS"))
     asyncio.run(_serve(settings))
 

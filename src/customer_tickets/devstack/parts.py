@@ -51,8 +51,8 @@ class Parts:
             "SERVER_HOST": "127.0.0.1",
             "SERVER_PORT": str(self.ports["rest"]),
             "ADMIN_SERVER_PORT": str(self.ports["rest_admin"]),
-            # Warnings name tables, not rows.
-            "LOG_LEVEL": "warn",
+            # From "error" on it logs refused requests with their query strings: values of rows.
+            "LOG_LEVEL": "crit",
         }
         return self._child(
             "PostgREST",

@@ -107,6 +107,14 @@ def run_to_end(
     return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
 
 
+def _private(path: str, flags: int) -> int:
+    """Open for this user alone: others may enter the folder, and need not read what a part says."""
+    descriptor = os.open(path, flags, 0o600)
+    # It may be an older one.
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
 class Child:
     """A child process with a name, a log file, and a question that tells whether it is healthy.
 
@@ -224,7 +232,7 @@ class Child:
         return "".join(f"\n  {line}" for line in lines)
 
     def _fork(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=_private) as log:
             return subprocess.Popen(
                 launched(self._command, self._user, death_signal=self._death_signal),
                 stdin=subprocess.DEVNULL,

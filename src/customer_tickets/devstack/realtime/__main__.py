@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from customer_tickets.devstack.part_log import log_without_requests
 from customer_tickets.devstack.realtime.profile import profile_named
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.server import make_app
@@ -54,18 +54,9 @@ async def _serve(arguments: argparse.Namespace, secret: str, control_key: str | 
     await runner.cleanup()
 
 
-def _without_request(record: logging.LogRecord) -> bool:
-    # aiohttp logs a bad request with the part that is bad, and that may hold a token.
-    kind = record.exc_info[0] if record.exc_info else None
-    if kind is not None:
-        record.msg, record.args, record.exc_info = f"{record.msg}: {kind.__name__}", (), None
-    return True
-
-
 def main() -> int:
     """Serve until asked to stop."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiohttp.server").addFilter(_without_request)
+    log_without_requests()
     arguments = _arguments()
     secret = os.environ.get(arguments.jwt_secret_env)
     key_name = arguments.control_key_env

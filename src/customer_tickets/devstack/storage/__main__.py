@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from customer_tickets.devstack.part_log import log_without_requests
 from customer_tickets.devstack.storage.database import Database
 from customer_tickets.devstack.storage.errors import StorageError
 from customer_tickets.devstack.storage.files import Files, FolderInUse
@@ -66,18 +66,9 @@ async def _serve(arguments: argparse.Namespace, secret: str) -> None:
     await runner.cleanup()
 
 
-def _without_request(record: logging.LogRecord) -> bool:
-    # aiohttp logs a bad request with the part that is bad, and that may hold a token.
-    kind = record.exc_info[0] if record.exc_info else None
-    if kind is not None:
-        record.msg, record.args, record.exc_info = f"{record.msg}: {kind.__name__}", (), None
-    return True
-
-
 def main() -> int:
     """Serve until asked to stop."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiohttp.server").addFilter(_without_request)
+    log_without_requests()
     # These would print the name of a customer's file.
     warnings.simplefilter("ignore", aiohttp.BadContentDispositionHeader)
     warnings.simplefilter("ignore", aiohttp.BadContentDispositionParam)
