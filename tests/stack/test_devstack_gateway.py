@@ -1,5 +1,6 @@
 import json
 import socket
+import uuid
 from collections.abc import Iterator
 
 import httpx
@@ -109,6 +110,35 @@ def test_answers_without_a_body_stay_so(
     assert changed.content == b""
     # The connection is still in step.
     assert len(web.get(path, headers=headers).json()) == 2
+
+
+@pytest.mark.parametrize(("method", "statement"), [("PATCH", "UPDATE"), ("DELETE", "DELETE")])
+@pytest.mark.parametrize("query", ["", "?select=name&order=name&limit=1&offset=0", "?columns=name"])
+def test_a_change_of_all_rows_is_refused_as_on_hosted_projects(
+    stack: LocalStack, web: httpx.Client, people: People, method: str, statement: str, query: str
+) -> None:
+    headers = {"apikey": stack.secret_key}
+    path = f"/rest/v1/organizations{query}"
+    answer = web.request(method, path, headers=headers, json={"name": "All"})
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "code": "21000",
+        "details": None,
+        "hint": None,
+        "message": f"{statement} requires a WHERE clause",
+    }
+    one = f"/rest/v1/organizations?id=eq.{people.organization_id}"
+    assert web.get(one, headers=headers).json()[0]["name"] == people.organization_name
+
+
+@pytest.mark.parametrize("rule", ["id=eq.{}", "or=(id.eq.{},id.eq.{})", "not.and=(id.neq.{})"])
+def test_a_change_of_some_rows_is_made(
+    stack: LocalStack, web: httpx.Client, people: People, rule: str
+) -> None:
+    headers = {"apikey": stack.secret_key, "Prefer": "return=representation"}
+    path = f"/rest/v1/organizations?select=name&{rule.replace('{}', str(people.organization_id))}"
+    name = f"New {uuid.uuid4()}"
+    assert web.patch(path, headers=headers, json={"name": name}).json() == [{"name": name}]
 
 
 def test_every_request_has_an_id_of_its_own(stack: LocalStack, web: httpx.Client) -> None:

@@ -18,6 +18,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 
 from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
+from customer_tickets.devstack.gateway_rules import unfiltered
 from customer_tickets.devstack.keys import Keys, authorization
 from customer_tickets.devstack.part_log import log_without_requests
 from customer_tickets.devstack.process import LOOPBACK
@@ -114,6 +115,9 @@ class Gateway:
         role_token = self._keys.role_token(key.strip()) if key else None
         if role_token is None and (key or not _is_open(request.path)):
             return _answer(401, request_id, _refusal(key))
+        unsafe = unfiltered(request.method, request.rel_url)
+        if unsafe is not None:
+            return _answer(400, request_id, unsafe)
         fault = self._switches.take(request) if self._switches is not None else None
         if fault is not None:
             instead = await spoiled(fault, request, request_id)
