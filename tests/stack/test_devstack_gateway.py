@@ -141,6 +141,69 @@ def test_a_change_of_some_rows_is_made(
     assert web.patch(path, headers=headers, json={"name": name}).json() == [{"name": name}]
 
 
+PAGE = {"Origin": "http://localhost:3000"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/rest/v1/tickets", "/auth/v1/token", "/storage/v1/object/x/y", "/realtime/v1/api/broadcast"],
+)
+def test_a_page_may_ask_what_it_may_send(web: httpx.Client, path: str) -> None:
+    asked = {
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "apikey,authorization,x-client-info",
+    }
+    answer = web.options(path, headers=PAGE | asked)
+    assert answer.status_code == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Allow-Methods"] == "PATCH"
+    assert answer.headers["Access-Control-Allow-Headers"] == "apikey,authorization,x-client-info"
+    assert int(answer.headers["Access-Control-Max-Age"]) > 0
+
+
+def test_a_page_sees_every_answer_and_its_headers(
+    stack: LocalStack, web: httpx.Client, people: People
+) -> None:
+    key = {"apikey": stack.secret_key}
+    paths = [
+        "/rest/v1/profiles?select=user_id",
+        "/auth/v1/health",
+        "/storage/v1/bucket",
+        "/realtime/v1/api/nothing",
+        "/nowhere",
+        "/health",
+    ]
+    answers = [web.get(path, headers=PAGE | key) for path in paths]
+    # Refusals too, the gateway's own and a part's, and what is more than one packet.
+    answers += [web.get("/rest/v1/profiles", headers=PAGE)]
+    answers += [web.get("/rest/v1/nothing", headers=PAGE | key)]
+    rows = [{"name": f"{people.organization_name} {n} {'x' * 150}"} for n in range(900)]
+    prefer = {"Prefer": "return=representation"}
+    answers += [web.post("/rest/v1/organizations", headers=PAGE | key | prefer, json=rows)]
+    for answer in answers:
+        for name in ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers"):
+            assert answer.headers.get_list(name) == ["*"], answer.request.url
+
+
+@pytest.mark.faults
+def test_a_page_sees_a_fault_that_answers(stack: LocalStack, web: httpx.Client) -> None:
+    stack.faults.answer_with(429, "/rest/v1/", retry_after=1)
+    answer = web.get("/rest/v1/tickets", headers=PAGE | {"apikey": stack.publishable_key})
+    assert answer.status_code == 429
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_question_that_no_browser_asks_hurts_nobody(stack: LocalStack, web: httpx.Client) -> None:
+    key = {"apikey": stack.publishable_key}
+    assert web.options("/auth/v1/token", headers=key).status_code < 500
+    asked = {
+        b"Access-Control-Request-Method": b"G\xffT",
+        b"Access-Control-Request-Headers": b"\xff",
+    }
+    assert web.options("/rest/v1/tickets", headers=asked).status_code < 500
+    assert web.get("/health").status_code == 200
+
+
 def test_every_request_has_an_id_of_its_own(stack: LocalStack, web: httpx.Client) -> None:
     headers = {"apikey": stack.publishable_key}
     paths = ["/rest/v1/tickets", "/auth/v1/health", "/nowhere", "/health"]

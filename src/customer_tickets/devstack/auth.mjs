@@ -107,7 +107,8 @@ async function completed(token, user, method) {
 async function issueCompleteTokens(url, response) {
   if (!/\/(token|signup|verify)$/.test(url.pathname)) return response;
   if (response.status === 303) return await completeRedirect(response);
-  if (!response.ok) return response;
+  // The answer to OPTIONS is empty.
+  if (!response.ok || response.status === 204) return response;
   const body = await response.json();
   const session = body.session ?? body;
   const user = session.user ?? body.user;

@@ -18,7 +18,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 
 from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
-from customer_tickets.devstack.gateway_rules import unfiltered
+from customer_tickets.devstack.gateway_rules import OPEN_TO_PAGES, preflight, unfiltered
 from customer_tickets.devstack.keys import Keys, authorization
 from customer_tickets.devstack.part_log import log_without_requests
 from customer_tickets.devstack.process import LOOPBACK
@@ -104,6 +104,19 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every answer carries the id under which it went to the parts."""
         request_id = str(uuid.uuid4())
+        # Before the keys: a browser asks without one.
+        allowed = preflight(request.method, request.headers)
+        if allowed is not None:
+            response: web.StreamResponse = web.Response(status=204, headers=allowed)
+            response.headers["sb-request-id"] = request_id
+        else:
+            response = await self._answered(request, request_id)
+        if not response.prepared:
+            # In the place of what the parts say about it.
+            response.headers.update(OPEN_TO_PAGES)
+        return response
+
+    async def _answered(self, request: web.BaseRequest, request_id: str) -> web.StreamResponse:
         if request.path == "/health":
             return _answer(200, request_id, {"ready": True, "name": self._name})
         route = next((r for r in self._routes if request.path.startswith(r.prefix)), None)
@@ -210,6 +223,7 @@ class Gateway:
             if answer.ended:
                 # Most answers: whole, and sent on in one packet.
                 return web.Response(body=first, status=answer.status, headers=answer_headers)
+            answer_headers.update(OPEN_TO_PAGES)
             response = web.StreamResponse(status=answer.status, headers=answer_headers)
             await response.prepare(request)
             await response.write(first)
