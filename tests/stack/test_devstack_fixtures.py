@@ -13,6 +13,7 @@ CONFTEST = 'pytest_plugins = ["customer_tickets.devstack.fixtures"]\n'
 TESTS = """
 import pytest
 from customer_tickets import CustomerTickets, NotFound
+from customer_tickets.devstack import Faults
 
 seen = []
 
@@ -53,6 +54,24 @@ def test_faults_are_asked_for(supabase_stack):
 
 def test_faults_have_ended(supabase_stack):
     assert supabase_stack.faults.requests_left() == 0
+
+
+def test_parts_are_killed_with_faults_waiting(supabase_stack):
+    supabase_stack.faults.answer_with(503, "/", times=1000)
+    supabase_stack.faults.spoil_rows("drop")
+    supabase_stack.rest.kill()
+    supabase_stack.gateway.kill()
+
+
+def test_they_are_up_again_and_others_may_set_the_switches(supabase_stack):
+    assert supabase_stack.rest.running
+    faults = Faults(supabase_stack.url, supabase_stack.control_key)
+    assert faults.requests_left() == 0
+    faults.answer_with(503, "/", times=1000)
+
+
+def test_they_too_have_ended(supabase_stack):
+    assert supabase_stack.faults.requests_left() == 0
 """
 
 
@@ -68,7 +87,7 @@ def test_they_work_in_other_tests(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert "8 passed" in done.stdout
 
 
 def test_the_stack_itself_needs_no_pytest() -> None:

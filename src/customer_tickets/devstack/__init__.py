@@ -38,9 +38,9 @@ _log = logging.getLogger(__name__)
 class LocalStack:
     """A running stack; made by `start`, and a context manager that stops it.
 
-    `rest`, `auth`, `storage`, `realtime` and `gateway` are its processes: each can be killed and
-    started again by itself. A part that dies by itself is reported (`reports`, the logger) and
-    restarted.
+    `rest`, `auth`, `storage`, `realtime` and `gateway` are its processes: `stack.rest.kill()` ends
+    one, which stays down until `stack.rest.start()`. A part that dies by itself is reported
+    (`reports`, the logger) and restarted.
     """
 
     rest: Child

@@ -30,12 +30,6 @@ class Faults:
         address = urlsplit(url)
         self._host, self._port = address.hostname or "", address.port
         self._key = control_key
-        self._in_use = False
-
-    @property
-    def in_use(self) -> bool:
-        """Whether this object was asked for anything since its last `reset`."""
-        return self._in_use
 
     def lose_answers(self, path: str, *, method: str | None = None, times: int = 1) -> None:
         """Carry the next requests out and cut their connections instead of answering."""
@@ -135,7 +129,6 @@ class Faults:
         """Let nothing go wrong any longer; tokens that were issued stay as they are."""
         for part in _PARTS:
             self._call("DELETE", f"/faults/{part}")
-        self._in_use = False
 
     def _request(
         self, action: str, path: str, method: str | None, times: int, **more: object
@@ -144,7 +137,6 @@ class Faults:
         self._call("POST", "/faults/requests", fields)
 
     def _call(self, method: str, path: str, fields: dict[str, Any] | None = None) -> Any:
-        self._in_use = True
         connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         body = None if fields is None else json.dumps(fields)

@@ -12,8 +12,8 @@ and in a test:
             tickets.sign_in(ana.email, ana.password)
 
 Row level security keeps tests apart: give each its own users and organizations. Whatever a test
-asks of `supabase_stack.faults` ends with the test. pytest itself is not a requirement of this
-package: it is there when your tests run.
+asks of `supabase_stack.faults` ends with the test, and a part that it killed is started again.
+pytest itself is not a requirement of this package: it is there when your tests run.
 """
 
 import uuid
@@ -86,12 +86,23 @@ def supabase_stack(supabase_stack_options: dict[str, Any]) -> Iterator[LocalStac
 
 @pytest.fixture(autouse=True)
 def supabase_faults_end(request: pytest.FixtureRequest) -> Iterator[None]:
-    """End, after each test, the faults that it asked for."""
+    """Start, after each test, the parts that it killed, and end the faults that it asked for."""
     # Asking for the stack here would start it for tests that do not want it.
     uses_stack = "supabase_stack" in request.fixturenames
-    stack: LocalStack | None = request.getfixturevalue("supabase_stack") if uses_stack else None
+    stack = request.getfixturevalue("supabase_stack") if uses_stack else None
     yield
-    if stack is not None and stack.has_faults and stack.faults.in_use:
+    # Another project than a local one may stand in its place.
+    if isinstance(stack, LocalStack):
+        _mend(stack)
+
+
+def _mend(stack: LocalStack) -> None:
+    parts = (stack.rest, stack.auth, stack.storage, stack.realtime, stack.gateway)
+    for child in (stack.postgres.child, *parts):
+        # The gateway, too, when it was started a moment ago: it has to be asked.
+        if not child.running or child is stack.gateway:
+            child.start()
+    if stack.has_faults:
         stack.faults.reset()
 
 
