@@ -2,12 +2,12 @@
 
 import json
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import psycopg
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 from customer_tickets.devstack import Faults, LocalStack, StackError
 from realtime_client import Frames
@@ -103,11 +103,53 @@ async def test_channels_end_in_every_way(faults: Faults, client: Frames, topic: 
     assert (await client.until("phx_error"))["topic"] == f"realtime:{topic}:2"
 
 
-async def test_what_is_not_understood_is_refused(faults: Faults) -> None:
-    with pytest.raises(StackError, match="not understood"):
-        faults.spoil_rows("burn")  # type: ignore[arg-type] # the point
-    with pytest.raises(StackError, match="not understood"):
-        faults.token_lifetime("long")  # type: ignore[arg-type] # the point
+async def test_a_websocket_can_lose_its_answer(
+    stack: LocalStack, faults: Faults, client: Frames
+) -> None:
+    faults.lose_answers("/realtime/v1/websocket")
+    address = stack.url.replace("http", "ws")
+    url = f"{address}/realtime/v1/websocket?apikey={stack.publishable_key}&vsn=1.0.0"
+    with pytest.raises((ConnectionError, InvalidMessage)):
+        await connect(url, open_timeout=5)
+    assert faults.requests_left() == 0
+    async with connect(url):
+        pass
+    # Who was connected before is not disturbed.
+    await client.nothing_more()
+
+
+ASKED_WRONGLY: list[tuple[Callable[[Faults], object], str]] = [
+    (lambda f: f.spoil_rows("burn"), "action"),  # type: ignore[arg-type] # the point
+    (lambda f: f.spoil_rows("drop", times=0), "times"),
+    (lambda f: f.spoil_rows("delay", seconds=-1), "seconds"),
+    (lambda f: f.refuse_joins("x", times=-1), "times"),
+    (lambda f: f.close_sockets(1006), "code .* None to close without a word"),
+    (lambda f: f.close_sockets(999), "code"),
+    (lambda f: f.spoil_channels([]), "event"),  # type: ignore[arg-type] # the point
+    (lambda f: f.token_lifetime("long"), "seconds"),  # type: ignore[arg-type] # the point
+    (lambda f: f.token_lifetime(-1), "seconds"),
+    (lambda f: f.lose_answers("rest/v1/"), "path has to be a path that begins with /"),
+    (lambda f: f.lose_answers("/rest/v1/", method="post"), "method"),
+    (lambda f: f.lose_requests("/rest/v1/", times=0), "times"),
+    (lambda f: f.delay("/rest/v1/", -1.0), "seconds"),
+    (lambda f: f.answer_with(99, "/rest/v1/"), "status"),
+]
+
+
+@pytest.mark.parametrize(("ask", "words"), ASKED_WRONGLY)
+async def test_nonsense_is_refused_before_it_is_sent(
+    ask: Callable[[Faults], object], words: str
+) -> None:
+    # Nothing listens there.
+    faults = Faults("http://127.0.0.1:1", "key")
+    with pytest.raises(ValueError, match=words):
+        ask(faults)
+
+
+@pytest.mark.parametrize("seconds", ["long", -1, 1.5, None])
+async def test_the_auth_part_refuses_it_too(faults: Faults, seconds: object) -> None:
+    with pytest.raises(StackError, match=r"\(400\).*not understood"):
+        faults._call("POST", "/faults/auth/tokens", {"seconds": seconds})
 
 
 async def test_a_part_that_is_down_has_forgotten_its_faults(

@@ -168,8 +168,9 @@ async function setFault(url, incoming) {
     return new Response(null, { status: 204 });
   }
   const { seconds } = (await incoming.json().catch(() => null)) ?? {};
-  if (url.pathname !== "/faults/tokens" || !Number.isInteger(seconds)) {
-    return Response.json({ error: "not understood" }, { status: 422 });
+  if (url.pathname !== "/faults/tokens" || !Number.isInteger(seconds) || seconds < 0 || seconds > 86400) {
+    const words = "not understood: seconds has to be a whole number of seconds from 0 to 86,400";
+    return Response.json({ error: words }, { status: 400 });
   }
   shortened = seconds;
   return new Response(null, { status: 204 });

@@ -11,6 +11,7 @@ import json
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from customer_tickets.devstack.fault_rules import checked
 from customer_tickets.devstack.process import StackError
 
 __all__ = ["Faults"]
@@ -23,7 +24,8 @@ class Faults:
 
     Paths are prefixes as a client sends them ("/rest/v1/tickets", "/storage/v1/", "/auth/v1/"),
     methods upper-case words, None for any. Topics are names without "realtime:", None for any.
-    Every method raises StackError when the stack has no fault switches or does not understand.
+    Every method raises ValueError for what cannot go wrong that way (a path without its slash, no
+    times at all), and StackError when the stack has no fault switches.
     """
 
     def __init__(self, url: str, control_key: str) -> None:
@@ -32,7 +34,10 @@ class Faults:
         self._key = control_key
 
     def lose_answers(self, path: str, *, method: str | None = None, times: int = 1) -> None:
-        """Carry the next requests out and cut their connections instead of answering."""
+        """Carry the next requests out and cut their connections instead of answering.
+
+        Of a websocket the answer to its handshake is lost.
+        """
         self._request("lose_answer", path, method, times)
 
     def lose_requests(self, path: str, *, method: str | None = None, times: int = 1) -> None:
@@ -88,20 +93,20 @@ class Faults:
             seconds: how late.
         """
         fields = {"action": action, "times": times, "topic": topic, "seconds": seconds}
-        self._call("POST", "/faults/realtime/rows", fields)
+        self._realtime("rows", fields)
 
     def refuse_joins(self, reason: str, *, times: int = 1, topic: str | None = None) -> None:
         """Refuse the next joins of a channel with this reason."""
         fields = {"reason": reason, "times": times, "topic": topic}
-        self._call("POST", "/faults/realtime/joins", fields)
+        self._realtime("joins", fields)
 
     def replication(self, *, running: bool) -> None:
         """Stop or start broadcasts from the database, telling no client."""
-        self._call("POST", "/faults/realtime/replication", {"running": running})
+        self._realtime("replication", {"running": running})
 
     def close_sockets(self, code: int | None = None) -> None:
         """Close every websocket now, with this code; None: without a word (clients see 1006)."""
-        self._call("POST", "/faults/realtime/sockets", {"code": code})
+        self._realtime("sockets", {"code": code})
 
     def spoil_channels(
         self,
@@ -119,11 +124,12 @@ class Faults:
             message: what the system error says.
         """
         fields = {"event": event, "topic": topic, "message": message}
-        self._call("POST", "/faults/realtime/channels", fields)
+        self._realtime("channels", fields)
 
     def token_lifetime(self, seconds: int) -> None:
         """Let access tokens that are issued from now on (sign-in, refresh) expire so soon."""
-        self._call("POST", "/faults/auth/tokens", {"seconds": seconds})
+        fields = checked("tokens", {"seconds": seconds})
+        self._call("POST", "/faults/auth/tokens", fields)
 
     def reset(self) -> None:
         """Let nothing go wrong any longer; tokens that were issued stay as they are."""
@@ -134,7 +140,10 @@ class Faults:
         self, action: str, path: str, method: str | None, times: int, **more: object
     ) -> None:
         fields = {"action": action, "path": path, "method": method, "times": times, **more}
-        self._call("POST", "/faults/requests", fields)
+        self._call("POST", "/faults/requests", checked("requests", fields))
+
+    def _realtime(self, kind: str, fields: dict[str, Any]) -> None:
+        self._call("POST", f"/faults/realtime/{kind}", checked(kind, fields))
 
     def _call(self, method: str, path: str, fields: dict[str, Any] | None = None) -> Any:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=10)

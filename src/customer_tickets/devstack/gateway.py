@@ -165,7 +165,7 @@ class Gateway:
     ) -> web.StreamResponse:
         try:
             if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
-                return await self._splice(request, route, headers)
+                return await self._splice(request, route, headers, loses=loses)
             return await self._pass_on(request, route, headers, request_id, loses=loses)
         except (ConnectionRefusedError, TimeoutError):
             words = f"The local stack's {route.part} is down; this request did not reach it."
@@ -194,12 +194,12 @@ class Gateway:
         return headers
 
     async def _splice(
-        self, request: web.BaseRequest, route: Route, headers: CIMultiDict[str]
+        self, request: web.BaseRequest, route: Route, headers: CIMultiDict[str], *, loses: bool
     ) -> web.StreamResponse:
         target = _target(request, route, key=headers.get("apikey"))
         for name in (hdrs.UPGRADE, hdrs.CONNECTION):
             headers[name] = request.headers[name]
-        return await splice(request, route.port, target, headers)
+        return await splice(request, route.port, target, headers, loses=loses)
 
     async def _pass_on(
         self,

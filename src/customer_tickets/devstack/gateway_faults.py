@@ -1,6 +1,6 @@
 """The fault switches of the gateway: exist only when asked for, open to the control key only.
 
-    POST   /faults/requests   one fault, as `request_faults.RequestFault` names its fields: 204, 422
+    POST   /faults/requests   one fault, as `request_faults.RequestFault` names its fields: 204, 400
     GET    /faults/requests   {"left": how many requests are still to go wrong}
     DELETE /faults/requests   back to normal
 
@@ -45,7 +45,7 @@ class FaultSwitches:
                 try:
                     self._faults.waiting.append(RequestFault.parsed(await request.json()))
                 except ValueError as error:
-                    return web.json_response({"error": f"not understood: {error}"}, status=422)
+                    return web.json_response({"error": f"not understood: {error}"}, status=400)
             case _:
                 return web.Response(status=405)
         return web.Response(status=204)

@@ -4,9 +4,10 @@ These are failures that clients of a hosted project have to survive; here they h
 for. The gateway asks `take` about every request when the stack was started with faults.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, cast, get_args
+from typing import Literal, Self
+
+from customer_tickets.devstack.fault_rules import checked
 
 Action = Literal["lose_answer", "lose_request", "answer", "delay"]
 
@@ -31,13 +32,7 @@ class RequestFault:
     @classmethod
     def parsed(cls, fields: object) -> Self:
         """Return the fault that these JSON fields describe; ValueError names a wrong one."""
-        if not isinstance(fields, dict):
-            raise ValueError("an object is wanted")  # noqa: TRY004 - a bad request, not a bug
-        given = cast("dict[str, Any]", fields)
-        for name, value in {"action": None, **given}.items():
-            if name not in _GOOD or not _GOOD[name](value):
-                raise ValueError(name)
-        return cls(**given)
+        return cls(**checked("requests", fields))
 
     def takes(self, method: str, path: str) -> bool:
         """Count one more request, if this is about it and not used up."""
@@ -45,21 +40,6 @@ class RequestFault:
             return False
         self.times -= 1
         return True
-
-
-def _whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-_GOOD: dict[str, Callable[[object], bool]] = {
-    "action": lambda value: value in get_args(Action),
-    "path": lambda value: isinstance(value, str),
-    "method": lambda value: isinstance(value, str | None),
-    "times": lambda value: _whole(value, 0, 1_000_000),
-    "seconds": lambda value: isinstance(value, int | float) and 0 <= value <= 600,
-    "status": lambda value: _whole(value, 200, 599),
-    "retry_after": lambda value: value is None or _whole(value, 0, 86_400),
-}
 
 
 @dataclass(slots=True)

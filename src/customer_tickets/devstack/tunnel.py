@@ -46,11 +46,17 @@ class _Upstream:
 
 
 async def splice(
-    request: web.BaseRequest, port: int, target: str, headers: CIMultiDict[str]
+    request: web.BaseRequest,
+    port: int,
+    target: str,
+    headers: CIMultiDict[str],
+    *,
+    loses: bool = False,
 ) -> web.StreamResponse:
     """Repeat this upgrade request on a port of the loopback address and connect both sides.
 
-    Ends when one side does. Raises OSError when nobody answers on that port.
+    Ends when one side does; with `loses`, when the answer is here, which the client does not get.
+    Raises OSError when nobody answers on that port.
     """
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     client = request.transport
@@ -60,6 +66,9 @@ async def splice(
     try:
         lines = [f"{request.method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
+        if loses:
+            await reader.read(_CHUNK)
+            raise ConnectionResetError
         upstream = _Upstream(writer, client)
         # It needs these two methods of a parser and nothing else of a WebSocketReader.
         request.protocol.set_parser(cast("WebSocketReader", upstream))

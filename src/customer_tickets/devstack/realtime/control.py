@@ -2,8 +2,8 @@
 
 It is open to the control key alone (Authorization: Bearer ...), else it answers 401.
 
-Each answers 204, or 422 when the body is not understood. `topic` is a name without prefix, or
-absent for all of them.
+Each answers 204, or 400 when the body is not understood (`fault_rules`). `topic` is a name without
+prefix, or absent for all of them.
 
     POST /faults/rows         {"action", "times", "seconds", "topic"}; the action is one of
                               drop, repeat, delay, swap (with the row that comes next)
@@ -17,19 +17,19 @@ absent for all of them.
 
 import hmac
 from collections.abc import Callable, Collection
-from typing import TypeVar, cast, get_args
+from typing import Any
 
 from aiohttp import web
 
-from customer_tickets.devstack.realtime.faults import Action, Spoil
+from customer_tickets.devstack.fault_rules import checked
+from customer_tickets.devstack.realtime.faults import Spoil
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.socket import Connection
-from customer_tickets.devstack.realtime.values import as_object, parse_json
+from customer_tickets.devstack.realtime.values import parse_json
 
 __all__ = ["Control"]
 
-Fields = dict[str, object]
-T = TypeVar("T")
+Fields = dict[str, Any]
 
 
 class Control:
@@ -58,10 +58,10 @@ class Control:
         """Make one kind of thing go wrong."""
         self._demand_key(request)
         try:
-            fields = as_object(parse_json(await request.read()))
-            await self._apply(request.match_info["kind"], fields or {})
-        except (KeyError, ValueError) as error:
-            return web.json_response({"error": f"not understood: {error}"}, status=422)
+            kind = request.match_info["kind"]
+            await self._apply(kind, checked(kind, parse_json(await request.read())))
+        except ValueError as error:
+            return web.json_response({"error": f"not understood: {error}"}, status=400)
         return web.Response(status=204)
 
     def _demand_key(self, request: web.Request) -> None:
@@ -72,11 +72,11 @@ class Control:
     async def _apply(self, kind: str, fields: Fields) -> None:
         match kind:
             case "rows":
-                self._project.faults.rows.append(_spoil(fields))
+                self._project.faults.rows.append(Spoil(**fields))
             case "joins":
-                self._project.faults.joins.append(_spoil(fields | {"action": "drop"}))
+                self._project.faults.joins.append(Spoil(**fields))
             case "replication":
-                self._project.capture.allow(running=_get(fields, "running", bool))
+                self._project.capture.allow(running=fields["running"])
             case "sockets":
                 await self._close(fields["code"])
             case "channels":
@@ -84,9 +84,7 @@ class Control:
             case _:
                 raise ValueError(f"no such kind: {kind}")
 
-    async def _close(self, code: object) -> None:
-        if code is not None and not (isinstance(code, int) and 1000 <= code < 5000):
-            raise ValueError("code")
+    async def _close(self, code: int | None) -> None:
         for connection in list(self._connections):
             if code is None:
                 connection.abort()
@@ -94,8 +92,8 @@ class Control:
                 await connection.disconnect(code)
 
     def _channels(self, fields: Fields) -> None:
-        message, topic = _text(fields, "message"), fields.get("topic")
-        actions: dict[object, Callable[[Connection], None]] = {
+        message, topic = fields.get("message", ""), fields.get("topic")
+        actions: dict[str, Callable[[Connection], None]] = {
             "stale_close": lambda connection: connection.close_stale(topic),
             "error": lambda connection: connection.crash_channels(topic),
             "end": lambda connection: connection.end_channels(topic, message),
@@ -103,32 +101,3 @@ class Control:
         action = actions[fields["event"]]
         for connection in list(self._connections):
             action(connection)
-
-
-def _get(fields: Fields, name: str, kind: type[T]) -> T:
-    value = fields[name]
-    if not isinstance(value, kind):
-        raise ValueError(name)  # noqa: TRY004 - a bad request, not a bug
-    return value
-
-
-def _text(fields: Fields, name: str) -> str:
-    return _get({name: "", **fields}, name, str)
-
-
-def _seconds(fields: Fields) -> float:
-    value = fields.get("seconds", 0)
-    return float(value) if isinstance(value, int) else _get({"seconds": value}, "seconds", float)
-
-
-def _spoil(fields: Fields) -> Spoil:
-    action, topic = fields["action"], fields.get("topic")
-    if action not in get_args(Action) or not isinstance(topic, str | None):
-        raise ValueError("action or topic")
-    return Spoil(
-        times=_get({"times": 1, **fields}, "times", int),
-        topic=topic,
-        action=cast("Action", action),
-        seconds=_seconds(fields),
-        reason=_text(fields, "reason"),
-    )

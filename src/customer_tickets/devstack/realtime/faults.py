@@ -26,7 +26,7 @@ class Delivery:
 class Spoil:
     """What happens to the next `times` things on a topic (None: on any)."""
 
-    times: int
+    times: int = 1
     topic: str | None = None
     action: Action = "drop"
     seconds: float = 0.0
