@@ -283,6 +283,26 @@ def test_a_websocket_without_a_key_is_refused(stack: LocalStack) -> None:
     assert refused.value.response.status_code == 401
 
 
+def upgraded(stack: LocalStack, path: str, *headers: str) -> bytes:
+    """The status of a bare request to upgrade, with the secret key."""
+    lines = [f"GET {path} HTTP/1.1", "Host: x", f"apikey: {stack.secret_key}", *headers, "", ""]
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as raw:
+        raw.sendall("\r\n".join(lines).encode())
+        return raw.recv(4096).split(b" ")[1]
+
+
+@pytest.mark.parametrize(
+    "path", ["/rest/v1/tickets", "/auth/v1/health", "/storage/v1/bucket", "/realtime/v1/api/x"]
+)
+def test_nothing_else_is_a_websocket(stack: LocalStack, path: str) -> None:
+    assert upgraded(stack, path, "Upgrade: websocket", "Connection: Upgrade") == b"400"
+
+
+def test_half_a_request_to_upgrade_is_an_ordinary_one(stack: LocalStack) -> None:
+    assert upgraded(stack, "/rest/v1/organizations?limit=1", "Upgrade: websocket") == b"200"
+    assert upgraded(stack, "/realtime/v1/websocket", "Upgrade: websocket").startswith(b"4")
+
+
 @pytest.mark.faults
 def test_a_killed_realtime_server_breaks_its_sockets_and_comes_back(stack: LocalStack) -> None:
     url = socket_url(stack, stack.publishable_key)

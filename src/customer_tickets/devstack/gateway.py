@@ -51,6 +51,8 @@ class Route:
     port: int
     # What the prefix becomes there.
     path: str
+    # The one target below the prefix that is a websocket.
+    websocket: str | None = None
 
 
 def main() -> None:
@@ -164,7 +166,9 @@ class Gateway:
         loses: bool = False,
     ) -> web.StreamResponse:
         try:
-            if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+            if _wants_websocket(request):
+                if request.path != route.websocket:
+                    return _no_websocket(request_id)
                 return await self._splice(request, route, headers, loses=loses)
             return await self._pass_on(request, route, headers, request_id, loses=loses)
         except (ConnectionRefusedError, TimeoutError):
@@ -272,6 +276,19 @@ def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> s
 
 def _kept(headers: Mapping[str, str], without: frozenset[str]) -> Iterator[tuple[str, str]]:
     return ((k, v) for k, v in headers.items() if k.lower() not in without)
+
+
+def _wants_websocket(request: web.BaseRequest) -> bool:
+    if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+        return False
+    return "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower()
+
+
+def _no_websocket(request_id: str) -> web.Response:
+    response = _answer(400, request_id, {"message": "There is no websocket at this address"})
+    # aiohttp takes what follows on this connection for frames.
+    response.force_close()
+    return response
 
 
 def _is_open(path: str) -> bool:

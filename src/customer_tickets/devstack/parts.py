@@ -111,12 +111,13 @@ class Parts:
 
     def gateway(self) -> Child:
         """The one address."""
-        routes = [
+        realtime = ("/realtime/v1/", "realtime", self.ports["realtime"])
+        routes: list[tuple[str | int, ...]] = [
             ("/rest/v1/", "REST", self.ports["rest"], "/"),
             ("/auth/v1/", "auth", self.ports["auth"], "/auth/v1/"),
             ("/storage/v1/", "storage", self.ports["storage"], "/"),
             ("/realtime/v1/api/", "realtime", self.ports["realtime"], "/api/"),
-            ("/realtime/v1/", "realtime", self.ports["realtime"], "/socket/"),
+            (*realtime, "/socket/", "/realtime/v1/websocket"),
         ]
         if self.faults:
             routes += [
