@@ -277,6 +277,22 @@ def test_a_websocket_is_spliced_through(stack: LocalStack, kind: str) -> None:
         assert connection.ping().wait(5)
 
 
+@pytest.mark.parametrize("kind", ["publishable_key", "service_role_key"])
+@pytest.mark.parametrize("header", ["apikey", "x-api-key"])
+@pytest.mark.parametrize("query", ["vsn=1.0.0", "vsn=1.0.0&apikey=nobody"])
+def test_a_websockets_key_may_come_in_a_header(
+    stack: LocalStack, kind: str, header: str, query: str
+) -> None:
+    address = f"{stack.url.replace('http', 'ws')}/realtime/v1/websocket?{query}"
+    with connect(address, additional_headers={header: getattr(stack, kind)}) as connection:
+        assert beat(connection)["event"] == "phx_reply"
+
+
+def test_the_header_of_realtime_opens_nothing_else(stack: LocalStack, web: httpx.Client) -> None:
+    headers = {"x-api-key": stack.secret_key}
+    assert web.get("/rest/v1/tickets", headers=headers).status_code == 401
+
+
 def test_a_websocket_without_a_key_is_refused(stack: LocalStack) -> None:
     with pytest.raises(InvalidStatus) as refused, connect(socket_url(stack, "nobody")):
         pass

@@ -127,6 +127,8 @@ class Gateway:
         if route is None:
             return _answer(404, request_id, {"message": "no Route matched with those values"})
         key = request.headers.get("apikey") or request.query.get("apikey")
+        if request.path == route.websocket:
+            key = request.headers.get("x-api-key") or key
         role_token = self._keys.role_token(key.strip()) if key else None
         if role_token is None and (key or not _is_open(request.path)):
             return _answer(401, request_id, _refusal(key))
@@ -200,10 +202,11 @@ class Gateway:
     async def _splice(
         self, request: web.BaseRequest, route: Route, headers: CIMultiDict[str], *, loses: bool
     ) -> web.StreamResponse:
-        target = _target(request, route, key=headers.get("apikey"))
+        # The header that realtime looks at first, wherever the client had its key.
+        headers["x-api-key"] = headers["apikey"]
         for name in (hdrs.UPGRADE, hdrs.CONNECTION):
             headers[name] = request.headers[name]
-        return await splice(request, route.port, target, headers, loses=loses)
+        return await splice(request, route.port, _target(request, route), headers, loses=loses)
 
     async def _pass_on(
         self,
@@ -262,13 +265,11 @@ async def _body(request: web.BaseRequest) -> tuple[bytes | StreamReader | None, 
     return request.content, length
 
 
-def _target(request: web.BaseRequest, route: Route, key: str | None = None) -> str:
-    """The target of this request at its part, with `key` in the place of an `apikey` in it."""
+def _target(request: web.BaseRequest, route: Route) -> str:
+    """The target of this request at its part, without the API key."""
     path = route.path + request.rel_url.raw_path.removeprefix(route.prefix)
     parameters = request.rel_url.raw_query_string.split("&")
     kept = [part for part in parameters if part and not part.startswith("apikey=")]
-    if key is not None and len(kept) < len(parameters):
-        kept.append(f"apikey={key}")
     # Encoded as it came: the parts' own decoding counts.
     query = f"?{'&'.join(kept)}" if kept else ""
     return path + query
