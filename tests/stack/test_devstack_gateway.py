@@ -239,6 +239,18 @@ def test_a_client_that_asks_before_sending_is_told_to_go_on(stack: LocalStack) -
         assert raw.recv(4096).startswith(b"HTTP/1.1 404")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/rest/v1/organizations?limit=1", "/storage/v1/bucket", "/realtime/v1/api/x", "/health"],
+)
+def test_a_header_may_be_as_long_as_on_hosted_projects(
+    stack: LocalStack, web: httpx.Client, path: str
+) -> None:
+    headers = {"apikey": stack.secret_key, "X-Long": "x" * 15_000}
+    assert web.get(path, headers=headers).status_code in (200, 404)
+    assert web.get(path, headers=headers | {"X-Long": "x" * 17_000}).status_code == 400
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_encodings_are_left_alone(stack: LocalStack, web: httpx.Client, compressed: bool) -> None:
     encoding = "gzip" if compressed else "identity"

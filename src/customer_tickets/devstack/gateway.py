@@ -21,7 +21,7 @@ from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
 from customer_tickets.devstack.gateway_rules import OPEN_TO_PAGES, preflight, unfiltered
 from customer_tickets.devstack.keys import Keys, authorization
 from customer_tickets.devstack.part_log import log_without_requests
-from customer_tickets.devstack.process import LOOPBACK
+from customer_tickets.devstack.process import LONGEST_LINE, LOOPBACK
 from customer_tickets.devstack.tunnel import splice
 from customer_tickets.devstack.upstream import Answer, Asked, PartLost, Upstream
 
@@ -71,7 +71,8 @@ async def _serve(settings: dict[str, Any]) -> None:
             gateway.handle,
             access_log=None,
             keepalive_timeout=75,
-            max_line_size=16384,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
             auto_decompress=False,
         ),
         shutdown_timeout=0.05,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+# Bytes of a request's first line, and of each header: what servers of hosted projects take.
+LONGEST_LINE = 1 << 14
 _LAUNCH = Path(__file__).with_name("launch.py")
 
 # Linux sends the "your parent died" signal when the THREAD that forked ends, so all children are

@@ -10,6 +10,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from customer_tickets.devstack.part_log import log_without_requests
+from customer_tickets.devstack.process import LONGEST_LINE
 from customer_tickets.devstack.realtime.profile import profile_named
 from customer_tickets.devstack.realtime.project import Project
 from customer_tickets.devstack.realtime.server import make_app
@@ -44,6 +45,8 @@ async def _serve(arguments: argparse.Namespace, secret: str, control_key: str | 
         handler_cancellation=True,
         # As there: a body that is compressed is no JSON.
         auto_decompress=False,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_LINE,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from customer_tickets.devstack.part_log import log_without_requests
+from customer_tickets.devstack.process import LONGEST_LINE
 from customer_tickets.devstack.storage.database import Database
 from customer_tickets.devstack.storage.errors import StorageError
 from customer_tickets.devstack.storage.files import Files, FolderInUse
@@ -21,7 +22,6 @@ from customer_tickets.devstack.storage.server import make_app
 
 # A stack has to stop at once; an upload that is cut off leaves nothing.
 STOP_SECONDS = 0.05
-MAX_HEADER = 16384
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,7 +55,8 @@ async def _serve(arguments: argparse.Namespace, secret: str) -> None:
         shutdown_timeout=STOP_SECONDS,
         # Bytes are kept as they come, whatever they are encoded with.
         auto_decompress=False,
-        max_line_size=MAX_HEADER,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_LINE,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
