@@ -311,8 +311,8 @@ def test_a_websocket_without_a_key_is_refused(stack: LocalStack) -> None:
     assert refused.value.response.status_code == 401
 
 
-def upgraded(stack: LocalStack, path: str, *headers: str) -> bytes:
-    """The status of a bare request to upgrade, with the secret key."""
+def status_of(stack: LocalStack, path: str, *headers: str) -> bytes:
+    """The status of a bare request with these headers and the secret key."""
     lines = [f"GET {path} HTTP/1.1", "Host: x", f"apikey: {stack.secret_key}", *headers, "", ""]
     with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as raw:
         raw.sendall("\r\n".join(lines).encode())
@@ -323,12 +323,12 @@ def upgraded(stack: LocalStack, path: str, *headers: str) -> bytes:
     "path", ["/rest/v1/tickets", "/auth/v1/health", "/storage/v1/bucket", "/realtime/v1/api/x"]
 )
 def test_nothing_else_is_a_websocket(stack: LocalStack, path: str) -> None:
-    assert upgraded(stack, path, "Upgrade: websocket", "Connection: Upgrade") == b"400"
+    assert status_of(stack, path, "Upgrade: websocket", "Connection: Upgrade") == b"400"
 
 
 def test_half_a_request_to_upgrade_is_an_ordinary_one(stack: LocalStack) -> None:
-    assert upgraded(stack, "/rest/v1/organizations?limit=1", "Upgrade: websocket") == b"200"
-    assert upgraded(stack, "/realtime/v1/websocket", "Upgrade: websocket").startswith(b"4")
+    assert status_of(stack, "/rest/v1/organizations?limit=1", "Upgrade: websocket") == b"200"
+    assert status_of(stack, "/realtime/v1/websocket", "Upgrade: websocket").startswith(b"4")
 
 
 @pytest.mark.faults
@@ -347,6 +347,24 @@ def test_a_killed_realtime_server_breaks_its_sockets_and_comes_back(stack: Local
             stack.realtime.start()
     with connect(url) as connection:
         assert beat(connection)["event"] == "phx_reply"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/auth/v1/../../mails?to=x",
+        "/auth/v1/%2e%2E/%2e%2e/mails?to=x",
+        "/auth/v1/.%2e%2f..%2fmails?to=x",
+        "/auth/v1/..\\..\\mails?to=x",
+        "/auth/v1/./health",
+        "/rest/v1/..",
+        "/storage/v1/object/x/../y",
+    ],
+)
+def test_no_path_climbs_out_of_its_part(stack: LocalStack, path: str) -> None:
+    control = f"Authorization: Bearer {stack.control_key}"
+    assert status_of(stack, path, control) == b"400"
+    assert status_of(stack, "/auth/v1/health?redirect_to=../x", control) == b"200"
 
 
 @pytest.mark.parametrize(

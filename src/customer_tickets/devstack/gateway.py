@@ -18,7 +18,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 
 from customer_tickets.devstack.gateway_faults import FaultSwitches, cut, spoiled
-from customer_tickets.devstack.gateway_rules import OPEN_TO_PAGES, preflight, unfiltered
+from customer_tickets.devstack.gateway_rules import OPEN_TO_PAGES, climbs, preflight, unfiltered
 from customer_tickets.devstack.keys import Keys, authorization
 from customer_tickets.devstack.part_log import log_without_requests
 from customer_tickets.devstack.process import LONGEST_LINE, LOOPBACK
@@ -122,6 +122,8 @@ class Gateway:
     async def _answered(self, request: web.BaseRequest, request_id: str) -> web.StreamResponse:
         if request.path == "/health":
             return _answer(200, request_id, {"ready": True, "name": self._name})
+        if climbs(request.path):
+            return _answer(400, request_id, {"message": "The path must not have . or .. in it"})
         route = next((r for r in self._routes if request.path.startswith(r.prefix)), None)
         if self._switches is not None and request.path.startswith("/faults/"):
             return await self._control(self._switches, request, route, request_id)

@@ -25,6 +25,14 @@ def preflight(method: str, headers: Mapping[str, str]) -> dict[str, str] | None:
     }
 
 
+def climbs(path: str) -> bool:
+    """Tell whether a decoded path has a segment that its part may take for "here" or "above"."""
+    # A cheap look first: nearly no path has one. URLs in Node take a backslash for a slash.
+    if "." not in path:
+        return False
+    return any(segment in {".", ".."} for segment in path.replace("\\", "/").split("/"))
+
+
 def unfiltered(method: str, url: URL) -> dict[str, str | None] | None:
     """Return PostgREST's refusal of a change to all rows of a table, None for any other request.
 
