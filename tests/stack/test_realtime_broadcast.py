@@ -1,5 +1,6 @@
 """Broadcasts from clients: over the socket, and by HTTP."""
 
+import json
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -174,6 +175,22 @@ async def test_a_batch_with_a_bad_message_is_refused_whole(
         answer = await realtime.post("/api/broadcast", {"messages": [good, message]})
         assert answer == (422, {"errors": {"messages": [{}, errors]}})
         await client.nothing_more()
+
+
+async def test_a_batch_with_a_payload_that_is_too_large_is_refused(
+    realtime: Realtime, topic: str
+) -> None:
+    headers = {"authorization": f"Bearer {ANON_KEY}"}
+    errors = {"payload": ["Payload size exceeds tenant limit"]}
+    async with aiohttp.ClientSession(realtime.url, headers=headers) as session:
+        for size, status in ((3_000_500, 202), (3_000_501, 422)):
+            payload = {"x": "x" * (size - len('{"x":""}'))}
+            body = {"messages": [{"topic": topic, "event": "e", "payload": payload}]}
+            data = BytesIO(json.dumps(body).encode())
+            async with session.post("/api/broadcast", data=data) as answer:
+                assert answer.status == status
+                if status == 422:
+                    assert await answer.json() == {"errors": {"messages": [errors]}}
 
 
 @pytest.mark.parametrize("path", ["/api/broadcast", "/realtime/v1/api/broadcast/t/events/e"])

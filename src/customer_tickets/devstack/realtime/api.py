@@ -19,6 +19,7 @@ __all__ = ["Api"]
 
 MAX_BODY = 8_000_000
 BLANK, INVALID = "can't be blank", "is invalid"
+TOO_LARGE = "Payload size exceeds tenant limit"
 BINARY = "application/octet-stream"
 
 
@@ -46,7 +47,7 @@ class Api:
         if messages is None:
             return web.json_response({"errors": {"messages": [BLANK]}}, status=422)
         checked = [as_object(message) or {} for message in messages]
-        errors = [_errors(message) for message in checked]
+        errors = [_errors(message, self._project.profile.max_payload) for message in checked]
         if any(errors):
             return web.json_response({"errors": {"messages": errors}}, status=422)
         limited = self._over_limit(len(checked))
@@ -162,7 +163,7 @@ def _single_body(body: bytes, *, binary: bool) -> bytes:
     return to_json({"_json": value} if as_object(value) is None else value).encode()
 
 
-def _errors(message: Mapping[str, object]) -> dict[str, list[str]]:
+def _errors(message: Mapping[str, object], max_payload: int) -> dict[str, list[str]]:
     """What is wrong with one message of a batch, by field."""
     errors: dict[str, list[str]] = {}
     for field in ("topic", "event", "payload"):
@@ -172,6 +173,8 @@ def _errors(message: Mapping[str, object]) -> dict[str, list[str]]:
             errors[field] = [BLANK]
         elif not right:
             errors[field] = [INVALID]
+        elif field == "payload" and len(to_json(value).encode()) > max_payload:
+            errors[field] = [TOO_LARGE]
     if not isinstance(message.get("private", False), bool):
         errors["private"] = [INVALID]
     if message.get("id") is not None and not _is_uuid(message["id"]):
