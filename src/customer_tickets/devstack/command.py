@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `customer-tickets dev`."""
     parser.add_argument(
         "--port",
-        type=int,
+        type=_port,
         help=f"the stack's port on 127.0.0.1 (default: {_USUAL_PORT} or, when taken, a free one)",
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=_folder,
         metavar="FOLDER",
         help="keep data, users and keys in this folder (default: a temporary one)",
     )
@@ -62,6 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have fault switches, for tests: things go wrong when asked to",
     )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        # To Path that is the current folder: an unset variable would fill it.
+        raise argparse.ArgumentTypeError("a folder has a name")
+    return Path(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

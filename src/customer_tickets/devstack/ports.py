@@ -8,6 +8,8 @@ from typing import Self
 
 from customer_tickets.devstack.process import LOOPBACK, StackError
 
+_CHOOSE = "choose one from 1024 to 65535, or none to get one that is free."
+
 
 class PortTaken(StackError):
     """Somebody else has the wanted port."""
@@ -21,17 +23,23 @@ class HeldPort:
     """
 
     def __init__(self, wanted: int = 0) -> None:
-        """Hold the wanted port, or any for 0; raises PortTaken when somebody else has it."""
+        """Hold the wanted port, or any for 0; raises PortTaken when somebody else has it.
+
+        Raises StackError for a number that is no port, or not for this user.
+        """
         self._held = ExitStack()
         with ExitStack() as refused:
             refused.callback(self._held.close)
             try:
                 self.number = self._taken(wanted)
-            except (OSError, OverflowError):
-                raise PortTaken(
-                    f"Port {wanted} is taken by another program: choose another one, or none to "
-                    "get one that is free."
-                ) from None
+            except OverflowError:
+                raise StackError(f"There is no port {wanted}: {_CHOOSE}") from None
+            except PermissionError:
+                words = f"Port {wanted} is not for ordinary users (below 1024 none is): {_CHOOSE}"
+                raise StackError(words) from None
+            except OSError:
+                words = f"Port {wanted} is taken by another program: {_CHOOSE}"
+                raise PortTaken(words) from None
             refused.pop_all()
 
     def _taken(self, wanted: int) -> int:
