@@ -58,6 +58,13 @@ def test_a_failed_installation_is_said_in_words_and_leaves_nothing(
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
+def test_npm_leaves_no_cache_of_its_code(tmp_path: Path, use: Callable[[str], None]) -> None:
+    program = f"import os; open({str(tmp_path / 'seen')!r}, 'w').write(str(dict(os.environ)))"
+    use(program)
+    npm.npm_parts(lambda _: None)
+    assert "'NODE_DISABLE_COMPILE_CACHE': '1'" in (tmp_path / "seen").read_text()
+
+
 def test_a_script_stands_beside_its_modules_and_follows_its_source(tmp_path: Path) -> None:
     parts = npm.NpmParts("node", tmp_path)
     script = parts.script("auth.mjs")
