@@ -366,6 +366,17 @@ def test_a_folder_that_postgres_may_not_enter_is_said_in_words(temporary: Path) 
         LocalStack.start(data=temporary / "stack")
 
 
+def test_a_death_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    words: list[str] = []
+    with LocalStack.start(progress=words.append) as stack:
+        assert stack.rest.pid is not None
+        os.kill(stack.rest.pid, signal.SIGKILL)
+        assert eventually(lambda: bool(stack.reports))
+    assert sum("was killed" in one for one in words) == 1
+    # Without a handler of the program's, Python would print it a second time.
+    assert "was killed" not in caplog.text
+
+
 @pytest.mark.slow
 def test_each_part_that_is_killed_is_reported_and_comes_back() -> None:
     words: list[str] = []

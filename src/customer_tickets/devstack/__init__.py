@@ -40,7 +40,7 @@ class LocalStack:
 
     `rest`, `auth`, `storage`, `realtime` and `gateway` are its processes: `stack.rest.kill()` ends
     one, which stays down until `stack.rest.start()`. A part that dies by itself is reported
-    (`reports`, the logger) and restarted.
+    (`reports`, and `progress` or the logger) and restarted.
     """
 
     rest: Child
@@ -80,13 +80,13 @@ class LocalStack:
             profile: whether the realtime server has hosted projects' delays and limits
                 ("faithful") or none ("fast").
             faults: have fault switches (`stack.faults`): things go wrong when asked to.
-            progress: is told, in words, what happens and which part died.
+            progress: is told, in words, what happens and which part died; the logger when None.
 
         Raises:
             StackError: a part cannot be had; the text says which, why and what to do.
         """
         try:
-            return cls._started(data, port, seed, reset, profile, faults, progress or _log.debug)
+            return cls._started(data, port, seed, reset, profile, faults, progress)
         except OSError as error:
             what = f" ({error.filename})" if error.filename else ""
             raise StackError(f"The local stack cannot start: {error.strerror}{what}.") from error
@@ -100,8 +100,9 @@ class LocalStack:
         reset: bool,
         profile: str,
         faults: bool,
-        say: Callable[[str], None],
+        progress: Callable[[str], None] | None,
     ) -> Self:
+        say = progress or _log.debug
         with ExitStack() as cleanup:
             folder = StackFolder.kept(data) if data is not None else StackFolder.fresh()
             cleanup.callback(folder.release)
@@ -124,7 +125,7 @@ class LocalStack:
             stack.rest.spawn()
             for child in stack._children():
                 child.wait_healthy()
-            stack._supervise(say, cleanup)
+            stack._supervise(progress or _log.warning, cleanup)
             stack._cleanup = cleanup.pop_all()
         return stack
 
@@ -262,7 +263,6 @@ class LocalStack:
     def _supervise(self, say: Callable[[str], None], cleanup: ExitStack) -> None:
         def report(words: str) -> None:
             self.reports.append(words)
-            _log.warning("%s", words)
             say(words)
 
         supervisor = Supervisor([self.postgres.child, *self._children()], report)
