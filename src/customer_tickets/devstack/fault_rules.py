@@ -24,11 +24,18 @@ def _whole(least: int, most: int) -> Callable[[object], bool]:
 
 
 def _one_of(words: tuple[str, ...], *, required: bool = True) -> _Rule:
-    return _Rule(f"one of {', '.join(words)}", lambda value: value in words, required)
+    def holds(value: object) -> bool:
+        return value in words
+
+    return _Rule(f"one of {', '.join(words)}", holds, required)
 
 
 def _or_none(holds: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or holds(value)
+
+
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _text(value: object) -> bool:
@@ -76,9 +83,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
         "seconds": _SECONDS,
     },
     "joins": {"reason": _WORDS, "times": _TIMES, "topic": _TOPIC},
-    "replication": {
-        "running": _Rule("true or false", lambda value: isinstance(value, bool), required=True)
-    },
+    "replication": {"running": _Rule("true or false", _flag, required=True)},
     "sockets": {
         "code": _Rule(
             "a code that a server may send (1000 to 1003, 1007 to 1014, 3000 to 4999), or None to "

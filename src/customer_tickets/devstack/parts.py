@@ -137,7 +137,8 @@ class Parts:
             "gateway",
             _module("customer_tickets.devstack.gateway"),
             {"GATEWAY_SETTINGS": json.dumps(settings)},
-            (self.ports["gateway"], "/health", name),
+            (self.ports["gateway"], "/health"),
+            calls_itself=name,
         )
 
     def _child(
@@ -145,13 +146,15 @@ class Parts:
         name: str,
         command: list[str],
         settings: Mapping[str, str],
-        health: tuple[int, str] | tuple[int, str, str],
+        health: tuple[int, str],
+        *,
+        calls_itself: str = "",
     ) -> Child:
         return Child(
             name,
             command,
             log=self.folder / f"{name.lower()}.log",
-            healthy=lambda: answers(*health),
+            healthy=lambda: answers(*health, calls_itself),
             # Nothing else of the user's environment decides how a part behaves.
             environment={k: os.environ[k] for k in _KEPT if k in os.environ} | dict(settings),
             stop_signal=signal.SIGTERM,
