@@ -111,8 +111,8 @@ def test_no_part_of_a_bad_request_is_logged(realtime_dsn: str) -> None:
     port = free_port()
     with process(realtime_dsn, port) as server:
         for request in (
-            b"GET /socket/websocket?apikey=" + b"hidden" * 2000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
-            b"GET / HTTP/1.1\r\nauthorization: " + b"hidden" * 2000 + b"\r\n\r\n",
+            b"GET /socket/websocket?apikey=" + b"hidden" * 3000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nauthorization: " + b"hidden" * 3000 + b"\r\n\r\n",
             b"hidden\r\n\r\n",
         ):
             with socket.create_connection(("127.0.0.1", port)) as connection:
