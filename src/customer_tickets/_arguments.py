@@ -61,8 +61,8 @@ def check_progress(progress: object) -> None:
     refuse_unless(fits, "progress", "must be a function, True for a bar, or None")
 
 
-# In seconds, some thirty years: what clocks and locks can still count.
-_LONGEST_WAIT = 1e9
+# In seconds, 46 days: what locks can still count on every system.
+_LONGEST_WAIT = 4e6
 
 
 def checked_wait(timeout: float | None) -> float | None:

@@ -201,7 +201,7 @@ class _Spool:
 
     def __init__(self) -> None:
         # Here, and not by who sends: a later call may want it, or another one at the same time.
-        spooled = tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115
+        spooled = tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - see above
         weakref.finalize(self, spooled.close)
         self._file = cast("BinaryIO", spooled)
         self._lock = threading.Lock()

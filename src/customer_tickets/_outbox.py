@@ -63,10 +63,10 @@ class Outbox:
 
         It returns the message as it was stored; a failure is shown and raised.
         """
-        turn = asyncio.Event()
+        deliver, turn = self._again[pending.id], asyncio.Event()
         self._line.append(turn)
         self._line[0].set()
-        return self._deliver(pending, self._again[pending.id], turn)
+        return self._deliver(pending, deliver, turn)
 
     async def _deliver(self, pending: Message, deliver: Deliver, turn: asyncio.Event) -> Message:
         try:
@@ -87,7 +87,8 @@ class Outbox:
             self._line.remove(turn)
             if self._line:
                 self._line[0].set()
-        self._again.pop(pending.id, None)
+        if self._again.get(pending.id) is deliver:  # and not that of another call with its id
+            del self._again[pending.id]
         return sent
 
     def discard(self, message: Message | UUID) -> None:

@@ -198,8 +198,11 @@ class AsyncTicketThread:
             NewMessage, id=id if id is not None else uuid4(), body=text, reply_to=reply_to
         )
         files, connection, ticket_id = file_list(attachments), self._connection, self.ticket.id
+        author = connection.session.user
 
         async def deliver() -> Message:
+            if connection.session.user.id != author.id:
+                raise another_user()  # while it waited for its turn, or before it was sent again
             async with uploaded(connection, message.id, files, progress) as rows:
                 sent, written = await messages.send(connection, ticket_id, message, rows)
             # What others did just before may not be read yet: until then it has no place.
@@ -207,7 +210,7 @@ class AsyncTicketThread:
             await self._take(written)
             return sent
 
-        pending = self._outbox.post(ticket_id, message, connection.session.user, deliver)
+        pending = self._outbox.post(ticket_id, message, author, deliver)
         return await self._deliver(pending, wait=wait)
 
     async def retry(self, message: Message | UUID, *, wait: bool = True) -> Message:

@@ -4,6 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import anyio
+import psycopg
 import pytest
 
 from customer_tickets import (
@@ -11,6 +12,7 @@ from customer_tickets import (
     InvalidInput,
     MessageAdded,
     Offline,
+    SignInRequired,
     TicketClosedError,
 )
 from customer_tickets.devstack import LocalStack
@@ -86,6 +88,31 @@ async def test_a_message_that_fails_or_is_cancelled_holds_up_none(
         assert sorted(texts[5:]) == [("Message 1", "failed"), ("Refused", "failed")]
         failed = {message.id: message for message in thread.messages}[refused.id]
         assert isinstance(failed.error, ZeroDivisionError)
+
+
+@pytest.mark.faults
+async def test_what_waits_for_its_turn_is_never_sent_as_the_next_user(
+    opener: Opener, people: People, stack: LocalStack
+) -> None:
+    tickets = await opener(people.ana)
+    thread = await thread_of(tickets, await create(tickets, people))
+    stack.faults.delay("/rest/v1/rpc/send_message", 1)
+    for text in ("First", "Second"):
+        await got(thread.send(text, wait=False))
+    await anyio.sleep(0.3)
+    await got(tickets.sign_out())
+    await got(tickets.sign_in(people.eva.email, people.eva.password))
+    await all_sent(thread)
+    second = thread.messages[-1]
+    assert (second.body, second.state) == ("Second", "failed")
+    assert isinstance(second.error, SignInRequired)
+    with pytest.raises(SignInRequired):
+        await got(thread.retry(second))
+    with psycopg.connect(stack.database_url) as connection:
+        sent = connection.execute(
+            "select author_id from public.ticket_messages where ticket_id = %s", [thread.ticket.id]
+        ).fetchall()
+    assert {author for (author,) in sent} <= {people.ana.id}
 
 
 @pytest.mark.faults

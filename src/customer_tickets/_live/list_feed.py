@@ -42,15 +42,16 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
             poll_every=poll_every,
         )
         self._fetch = fetch
-        # The place after the last ticket handed out, and what has been read and not handed out.
-        self._place_reached = after
+        # A place, and what was handed out since: one pair, for whoever looks from another thread.
+        self._reached: tuple[Position | None, dict[UUID, int]] = (after, {})
+        # What has been read and not handed out.
         self._waiting: set[UUID] = set()
 
     async def __aenter__(self) -> Self:
         if self._changes.position is None:
             # Now, and not when somebody first looks: what changes in between belongs to the feed.
             self._changes.answered((), (await self._fetch(None)).horizon)
-            self._place_reached = self._changes.position
+            self._reached = (self._changes.position, {})
         return await super().__aenter__()
 
     @property
@@ -60,9 +61,10 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
         Raises:
             RuntimeError: the feed was not opened yet.
         """
-        if self._place_reached is None:
+        place, handed = self._reached
+        if place is None:
             raise RuntimeError("open the feed first: `with tickets.live() as changes`")
-        return self._place_reached.text()
+        return place.model_copy(update={"seen": place.seen | handed}).text()
 
     async def _ask(self) -> Sequence[TicketChanged]:
         answer = await self._fetch(self._changes.asking())
@@ -83,14 +85,12 @@ class AsyncTicketListFeed(AsyncFeed[TicketChanged]):
 
     def _handed_out(self, event: TicketChanged) -> None:
         self._waiting.discard(event.ticket.id)
-        if self._place_reached is not None:
-            seen = self._place_reached.seen | {event.ticket.id: event.ticket.last_seq}
-            self._place_reached = self._place_reached.model_copy(update={"seen": seen})
+        self._reached[1][event.ticket.id] = event.ticket.last_seq
         self._note_place()
 
     def _note_place(self) -> None:
         if not self._waiting:
-            self._place_reached = self._changes.position
+            self._reached = (self._changes.position, {})
 
     def _place(self) -> int:
         return 0

@@ -74,6 +74,8 @@ class Recovery:
         if number > self._announced:
             self._announced = number
             self.behind = self.behind or number > self.last
+            # News of a number that was never announced: no table that was restored rings so.
+            self._short = 0
 
     def ask(self) -> None:
         """Hear that something may have been missed: connected, joined, or the slow timer."""

@@ -155,6 +155,9 @@ def test_a_replica_that_is_behind_for_a_while_is_no_restored_table() -> None:
         recovery.fetched([], 2)
         assert not recovery.lagging
     assert recovery.fetched([Event(3)], 3) == [Event(3)]
+    for number in range(4, 24):
+        recovery.doorbell(number)  # asked about at once, so no time passes between the answers
+        recovery.fetched([], 2)
 
 
 def test_a_false_announcement_that_is_heard_again_and_again_does_not_spin() -> None:
