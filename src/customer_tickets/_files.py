@@ -200,8 +200,8 @@ class _Spool:
     """
 
     def __init__(self) -> None:
-        # Here, and not by who sends: a later call may want it, or another one at the same time.
-        spooled = tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - see above
+        # Closed here, and not by who sends: a later call may want it, or one at the same time.
+        spooled = tempfile.SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115 - it outlives calls
         weakref.finalize(self, spooled.close)
         self._file = cast("BinaryIO", spooled)
         self._lock = threading.Lock()

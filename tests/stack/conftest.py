@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+import live_harness
 from customer_tickets import AsyncCustomerTickets, CustomerTickets, SignInRequired
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, closed, got
 from fix_remote import Made
 from fix_stack import People, Person
+from live_harness import PASSWORD, Scene
 from remote_project import RemoteProject, Stack
+from tcp_proxy import TcpProxy
 
 Opener = Callable[..., Awaitable[Client]]
 
@@ -50,6 +53,20 @@ def office(stack: Stack, people: People) -> Iterator[Office]:
     tools = Office(stack, people.eva)
     yield tools
     tools.close()
+
+
+@pytest.fixture(scope="module")
+def scene(stack: LocalStack) -> Scene:
+    """A customer and an employee of their own, for what is done to live feeds."""
+    return live_harness.seeded(stack)
+
+
+@pytest.fixture
+async def client(opener: Opener, scene: Scene, proxy: TcpProxy) -> Client:
+    """The scene's customer, of either face, through the proxy."""
+    client = await opener(url=proxy.url)
+    await got(client.sign_in(scene.email, PASSWORD))
+    return client
 
 
 @pytest.fixture(scope="module")

@@ -17,17 +17,14 @@ from customer_tickets.devstack import LocalStack
 from faces import Client, Feed, got, next_event, opened, thread_of, until
 from live_faults import FAULTS, Stage
 from live_harness import (
-    PASSWORD,
     AsyncReader,
     Audience,
     BlockingReader,
     ImpatientReader,
     Scene,
     nothing_left,
-    seeded,
     writing,
 )
-from stack.conftest import Opener
 from tcp_proxy import TcpProxy
 
 pytestmark = [
@@ -38,19 +35,6 @@ pytestmark = [
 ]
 
 SLACK = float(os.environ.get("CUSTOMER_TICKETS_TEST_SLACK", "3"))
-
-
-@pytest.fixture(scope="module")
-def scene(stack: LocalStack) -> Scene:
-    return seeded(stack)
-
-
-@pytest.fixture
-async def client(opener: Opener, scene: Scene, proxy: TcpProxy) -> Client:
-    """The customer's client, of either face, through the proxy."""
-    client = await opener(url=proxy.url)
-    await got(client.sign_in(scene.email, PASSWORD))
-    return client
 
 
 @pytest.mark.parametrize("name", FAULTS)

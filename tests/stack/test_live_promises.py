@@ -18,24 +18,15 @@ from customer_tickets import (
 from customer_tickets.devstack import LocalStack
 from faces import Client, Feed, Office, Thread, got, next_event, opened, thread_of, until
 from fix_stack import People
-from live_harness import PASSWORD, Scene, seeded
-from stack.conftest import Opener
+from live_harness import PASSWORD, Scene
 from tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.anyio, pytest.mark.faults]
-
-
-@pytest.fixture(scope="module")
-def scene(stack: LocalStack) -> Scene:
-    return seeded(stack)
-
-
-@pytest.fixture
-async def client(opener: Opener, scene: Scene, proxy: TcpProxy) -> Client:
-    """The customer's client, of either face, through the proxy."""
-    client = await opener(url=proxy.url)
-    await got(client.sign_in(scene.email, PASSWORD))
-    return client
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.faults,
+    # The realtime package's own, at each connection that breaks.
+    pytest.mark.filterwarnings(r"ignore:ConnectionClosed.(code|reason) is:DeprecationWarning"),
+]
 
 
 async def stopped(feed: Feed, within: float) -> FeedStopped:
