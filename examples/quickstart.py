@@ -147,7 +147,7 @@ def describe(event: TicketEvent) -> str:
 
 
 def chapter(text: str) -> None:
-    print(f"\n  {text}")
+    print(f"\n  {text}", flush=True)
     time.sleep(PAUSE)
 
 

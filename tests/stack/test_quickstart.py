@@ -87,7 +87,9 @@ def test_the_demo_starts_a_stack_tells_the_story_and_ends() -> None:
 
 def test_ctrl_c_ends_it_at_once_and_leaves_nothing(seeded: Stack) -> None:
     running = start(seeded, "30")
-    time.sleep(2)
+    assert running.stdout is not None
+    while "Ana signs in" not in running.stdout.readline():
+        assert running.poll() is None  # it came as far as its first pause
     running.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, errors = running.communicate(timeout=20)
