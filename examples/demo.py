@@ -11,7 +11,7 @@ from customer_tickets.devstack import LocalStack, StackError
 def main() -> int:
     try:
         with LocalStack.start(seed=True, progress=print) as stack:
-            print(f"A whole Supabase is up at {stack.url}")
+            print(f"A whole Supabase is up at {stack.url}", flush=True)  # before the script's lines
             environment = {
                 **os.environ,
                 "SUPABASE_URL": stack.url,
