@@ -59,6 +59,21 @@ async def test_presence_alone_lets_join_but_withholds_broadcasts(
     assert "broadcast" not in events
 
 
+async def test_presence_alone_has_no_broadcasts_sent_again(realtime: Realtime, topic: str) -> None:
+    await realtime.allow(topic, "ana", reads=["presence"])
+    await realtime.announce(topic)
+    async with realtime.client() as client:
+        reply = await client.join(
+            topic,
+            private=True,
+            access_token=token("ana"),
+            presence={"enabled": True},
+            broadcast={"replay": {"since": 0}},
+        )
+        assert reply == unauthorized(topic)
+        await client.nothing_more()
+
+
 @pytest.mark.parametrize("role", ["nobody", "postgres", "supabase_admin", "none", ""])
 async def test_a_role_that_the_api_cannot_take_on_opens_nothing(
     realtime: Realtime, topic: str, role: str

@@ -53,7 +53,12 @@ class Access:
         except DatabaseTrouble as trouble:
             raise JoinRefused(trouble.reason) from None
         if not (self.read.broadcast or self.read.presence):
-            raise JoinRefused(f"Unauthorized: {self._denied()}")
+            raise JoinRefused(self.unauthorized)
+
+    @property
+    def unauthorized(self) -> str:
+        """The reason of a join that is refused for want of the right to read."""
+        return f"Unauthorized: {self._denied()}"
 
     async def renew(self, token: object) -> bool:
         """Take another token; False if there is nothing to take. Raises AccessLost."""
