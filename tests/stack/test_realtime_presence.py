@@ -186,6 +186,26 @@ async def test_tracking_without_asking_for_presence_tells_no_state(
     assert "presence_state" not in [frame["event"] for frame in ana.seen]
 
 
+@pytest.mark.parametrize("may_read", [True, False])
+async def test_tracking_on_a_private_channel_asks_for_the_right_to_hear_presence(
+    realtime: Realtime, topic: str, may_read: bool
+) -> None:
+    both = ["broadcast", "presence"]
+    await realtime.allow(topic, "ana", reads=both if may_read else ["broadcast"], writes=both)
+    await realtime.allow(topic, "ben", reads=both, writes=both)
+    async with realtime.client() as ana, realtime.client() as ben:
+        await ana.join(topic, private=True, access_token=token("ana"))
+        await ben.join(topic, private=True, access_token=token("ben"), presence=keyed("ben"))
+        await track(ben, topic, {"n": 1})
+        await ana.nothing_more()
+        assert await track(ana, topic, {}) == OK
+        await track(ben, topic, {"n": 2})
+        await ana.send("phoenix", "heartbeat")
+        await ana.until("phx_reply")
+    told = [set(frame["payload"]["joins"]) for frame in ana.seen if frame["event"] == "presence_diff"]
+    assert ({"ben"} in told) is may_read
+
+
 async def test_private_and_public_presence_of_one_name_are_apart(
     realtime: Realtime, topic: str
 ) -> None:

@@ -1,7 +1,9 @@
 """What one channel may do: its token, and what the policies said when they were last asked."""
 
+import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from customer_tickets.devstack.realtime.authorize import Caller, Grants, ask_read, ask_write
 from customer_tickets.devstack.realtime.database import DatabaseTrouble
@@ -49,7 +51,7 @@ class Access:
                     "UnableToConnectToProject: "
                     "Realtime was unable to connect to the project database"
                 )
-            self.read = await self._ask_read()
+            self.read = await self._ask_read(presence=self._presence)
         except DatabaseTrouble as trouble:
             raise JoinRefused(trouble.reason) from None
         if not (self.read.broadcast or self.read.presence):
@@ -72,7 +74,7 @@ class Access:
             raise AccessLost(refused.system) from None
         self._token, self._write, before = str(token), None, self.read
         try:
-            self.read = await self._ask_read()
+            self.read = await self._ask_read(presence=self._presence)
         except DatabaseTrouble as trouble:
             raise AccessLost(trouble.text) from None
         if not (self.read.broadcast or self.read.presence):
@@ -83,6 +85,17 @@ class Access:
                 f"You no longer have permission to read from this Channel topic: {self._key.name}"
             )
         return True
+
+    async def want_presence(self) -> None:
+        """Ask whether presence may be read, unless that was asked when joining.
+
+        If the database cannot say, it is asked again the next time.
+        """
+        if self._presence:
+            return
+        with contextlib.suppress(DatabaseTrouble):
+            granted = await self._ask_read(presence=True)
+            self._presence, self.read = True, replace(self.read, presence=granted.presence)
 
     async def write(self) -> Grants:
         """What may be sent: asked once, and a denial is remembered as well.
@@ -111,10 +124,8 @@ class Access:
     def _denied(self) -> str:
         return f"You do not have permissions to read from this Channel topic: {self._key.name}"
 
-    async def _ask_read(self) -> Grants:
+    async def _ask_read(self, *, presence: bool) -> Grants:
         if not self._key.private or self._claims is None:
             return EVERYTHING
         caller = Caller(self._claims, self._headers)
-        return await ask_read(
-            self._project.database, caller, self._key.name, presence=self._presence
-        )
+        return await ask_read(self._project.database, caller, self._key.name, presence=presence)

@@ -51,6 +51,8 @@ class Attendance:
 
     async def _track(self, payload: object) -> Answer:
         fields, hub, admission = as_object(payload), self._project.hub, self._admission
+        # Tracking enables presence: from now on it is heard as well, where that is allowed.
+        await admission.access.want_presence()
         if not (await admission.access.write()).presence:
             return "error", {}
         if fields is None:
