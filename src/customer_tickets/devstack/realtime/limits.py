@@ -1,5 +1,6 @@
 """Rates as the real server measures them: averages over up to a minute. Pure."""
 
+import math
 from collections import deque
 
 __all__ = ["Rate", "Window"]
@@ -40,18 +41,19 @@ class Rate:
 
 
 class Window:
-    """At most so many calls in so many seconds."""
+    """At most so many calls in so many seconds; the first call after them begins anew."""
 
     def __init__(self, calls: int | None, seconds: float) -> None:
         self._calls = calls
         self._seconds = seconds
-        self._times: deque[float] = deque()
+        self._ends = -math.inf
+        self._count = 0
 
     def allows(self, now: float) -> bool:
         """Count a call, and say whether it is still within the limit."""
         if self._calls is None:
             return True
-        while self._times and self._times[0] <= now - self._seconds:
-            self._times.popleft()
-        self._times.append(now)
-        return len(self._times) <= self._calls
+        if now > self._ends:
+            self._ends, self._count = now + self._seconds, 0
+        self._count += 1
+        return self._count <= self._calls
