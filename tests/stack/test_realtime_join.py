@@ -158,7 +158,6 @@ async def test_without_a_database_nobody_joins(topic: str) -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"private": True, "broadcast": {"replay": None}}, "Replay params are not valid"),
         ({"private": True, "broadcast": {"replay": {}}}, "Replay params are not valid"),
         (
             {"private": True, "broadcast": {"replay": {"since": 1, "limit": "5"}}},

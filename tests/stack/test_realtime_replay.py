@@ -20,8 +20,14 @@ async def test_replay_sends_the_newest_again_the_oldest_of_them_first(
     await realtime.announce(topic, '{"n": "public"}', private=False)
     since = int(time.time() * 1000) - 60_000
     async with realtime.client() as client:
-        for limit, expected in ((None, 25), (3, 3), (0, 1), (1000, 25)):
-            replay = {"since": since} if limit is None else {"since": since, "limit": limit}
+        for limits, expected in (
+            ({}, 25),
+            ({"limit": None}, 25),
+            ({"limit": 3}, 3),
+            ({"limit": 0}, 1),
+            ({"limit": 1000}, 25),
+        ):
+            replay = {"since": since, **limits}
             broadcast = {"replay": replay}
             reply = await client.join(
                 topic, private=True, access_token=token("ana"), broadcast=broadcast
@@ -35,6 +41,17 @@ async def test_replay_sends_the_newest_again_the_oldest_of_them_first(
         late = {"replay": {"since": since + 120_000}}
         await client.join(topic, private=True, access_token=token("ana"), broadcast=late)
         await client.until("phx_close")
+        await client.nothing_more()
+
+
+async def test_nothing_is_replayed_when_none_is_asked_for(realtime: Realtime, topic: str) -> None:
+    await realtime.allow(topic, "ana", reads=["broadcast"])
+    await realtime.announce(topic)
+    async with realtime.client() as client:
+        reply = await client.join(
+            topic, private=True, access_token=token("ana"), broadcast={"replay": None}
+        )
+        assert reply["status"] == "ok"
         await client.nothing_more()
 
 

@@ -43,7 +43,7 @@ def test_flags_may_be_words(value: object, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"), [(None, "invalid"), (0, 1), (7, 7), (99, 25), (True, "invalid")]
+    ("limit", "expected"), [(None, 25), (0, 1), (7, 7), (99, 25), (True, "invalid")]
 )
 def test_the_limit_of_a_replay_is_clamped(limit: object, expected: int | str) -> None:
     config = {"broadcast": {"replay": {"since": 5, "limit": limit}}}

@@ -78,6 +78,8 @@ async def _replayed(
         return ()
     if not key.private:
         raise JoinRefused("UnableToReplayMessages: Replay is not allowed for public channels")
+    if request.replay == "nothing":
+        return ()
     if request.replay == "invalid":
         raise JoinRefused("UnableToReplayMessages: Replay params are not valid")
     return await replay(project.database, topic, key.name, request.replay)

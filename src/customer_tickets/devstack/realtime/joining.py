@@ -46,7 +46,8 @@ class JoinRequest:
     replication_ready: bool = False
     presence: bool = False
     presence_key: str = ""
-    replay: Replay | Literal["invalid"] | None = None
+    replay: Replay | Literal["nothing", "invalid"] | None = None
+    """None: not even mentioned, which is all that a public channel may do."""
     changes: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     """The Postgres Changes asked for, each with the id that stands for it."""
     token: str | None = None
@@ -87,9 +88,13 @@ def _key(value: object) -> str:
     return value if isinstance(value, str) else to_json(value)
 
 
-def _replay(value: object) -> Replay | Literal["invalid"]:
-    settings = as_object(value) or {}
-    since, limit = settings.get("since"), settings.get("limit", REPLAY_LIMIT)
+def _replay(value: object) -> Replay | Literal["nothing", "invalid"]:
+    settings = as_object(value)
+    if settings is None:
+        return "nothing"
+    since, limit = settings.get("since"), settings.get("limit")
+    if limit is None:
+        limit = REPLAY_LIMIT
     if not _is_integer(since) or not _is_integer(limit) or not 0 <= since < LATEST:
         return "invalid"
     return Replay(since, min(max(limit, 1), REPLAY_LIMIT))
