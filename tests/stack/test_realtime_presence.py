@@ -202,7 +202,9 @@ async def test_tracking_on_a_private_channel_asks_for_the_right_to_hear_presence
         await track(ben, topic, {"n": 2})
         await ana.send("phoenix", "heartbeat")
         await ana.until("phx_reply")
-    told = [set(frame["payload"]["joins"]) for frame in ana.seen if frame["event"] == "presence_diff"]
+    told = [
+        set(frame["payload"]["joins"]) for frame in ana.seen if frame["event"] == "presence_diff"
+    ]
     assert ({"ben"} in told) is may_read
 
 

@@ -217,3 +217,16 @@ async def test_a_replay_of_bytes_reaches_version_2_alone(realtime: Realtime, top
         name, event, meta, is_json, payload = user_broadcast(await receive(new))
     assert (name, event, is_json, payload) == (f"realtime:{topic}", "b", False, b"\x00\xff")
     assert json.loads(meta)["replayed"] is True
+
+
+async def test_a_replay_of_json_comes_as_text_that_tells_the_join(
+    realtime: Realtime, topic: str
+) -> None:
+    await realtime.allow(topic, "ana", reads=["broadcast"])
+    await realtime.announce(topic, '{"id": 1}')
+    async with realtime.client(key=token("ana"), vsn="2.0.0") as client:
+        await join(client, topic, private=True, broadcast={"replay": {"since": 0}})
+        join_ref, ref, name, event, payload = await receive(client)
+    assert (join_ref, ref, name, event) == ("1", None, f"realtime:{topic}", "broadcast")
+    assert (payload["event"], payload["payload"]) == ("event", {"id": 1})
+    assert payload["meta"]["replayed"] is True

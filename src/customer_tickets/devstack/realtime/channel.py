@@ -132,14 +132,13 @@ class Channel:
         if self._project.events.exceeded(now):
             self.end("Too many messages per second")
             return
-        self._send_broadcast(message)
+        self._send(message.wire(self._line.codec.version))
 
     def _hear_presence(self, diff: Broadcast) -> None:
         if self._access.read.presence:
-            self._send_broadcast(diff)
+            self._send(diff.wire(self._line.codec.version))
 
-    def _send_broadcast(self, message: Broadcast) -> None:
-        wire = message.wire(self._line.codec.version)
+    def _send(self, wire: Wire | None) -> None:
         if wire is not None:
             self._line.send(wire)
 
@@ -162,7 +161,7 @@ class Channel:
     def _greet(self) -> None:
         request = self._admission.request
         for message in self._admission.replayed:
-            self._send_broadcast(message)
+            self._send(message.replayed(self._line.codec.version, self.join_ref))
         if request.changes:
             self.system(
                 "postgres_changes", "error", "Postgres Changes are not served by the local stack"

@@ -103,6 +103,12 @@ class RawBroadcast:
             self._wires[version] = self._version_1() if version == 1 else self._version_2()
         return self._wires[version]
 
+    def replayed(self, version: Literal[1, 2], join_ref: object) -> Wire | None:
+        """The message as one channel's own: in version 2 JSON is text then, and tells the join."""
+        if version == 1 or not self.is_json:
+            return self.wire(version)
+        return self._text(f'[{to_json(join_ref)},null,{to_json(self.topic)},"broadcast",', "]")
+
     @property
     def id(self) -> object:
         """The id of the stored row, if it is one."""
@@ -111,10 +117,13 @@ class RawBroadcast:
     def _version_1(self) -> Wire | None:
         if not self.is_json:
             return None
+        topic = to_json(self.topic)
+        return self._text(f'{{"ref":null,"topic":{topic},"event":"broadcast","payload":', "}")
+
+    def _text(self, head: str, end: str) -> Wire:
         meta = "" if self.meta is None else f',"meta":{to_json(self.meta)}'
-        head = f'{{"ref":null,"topic":{to_json(self.topic)},"event":"broadcast","payload":'
-        inner = f'{{"type":"broadcast","event":{to_json(self.event)}{meta},"payload":'
-        return Wire(b"".join((head.encode(), inner.encode(), self.payload, b"}}")))
+        head += f'{{"type":"broadcast","event":{to_json(self.event)}{meta},"payload":'
+        return Wire(b"".join((head.encode(), self.payload, b"}", end.encode())))
 
     def _version_2(self) -> Wire | None:
         topic, event = self.topic.encode(), self.event.encode(errors="replace")
