@@ -78,7 +78,7 @@ async def test_a_receiver_over_the_event_rate_is_ended(realtime_dsn: str, topic:
 async def test_a_batch_reaches_subscribers(realtime: Realtime, topic: str) -> None:
     await realtime.allow(topic, "ana", reads=["broadcast"], writes=["broadcast"])
     messages = [
-        {"topic": topic, "event": "one", "payload": {"n": 1}},
+        {"topic": topic, "event": "one", "payload": {"n": 1}, "private": None},
         {"topic": topic, "event": "two", "payload": {"n": 2}, "private": True},
     ]
     async with realtime.client() as open_, realtime.client() as closed:
@@ -177,6 +177,12 @@ async def test_a_batch_with_a_bad_message_is_refused_whole(
         await client.nothing_more()
 
 
+@pytest.mark.parametrize("body", [{}, {"messages": []}, []])
+async def test_a_batch_without_messages_is_refused(realtime: Realtime, body: object) -> None:
+    answer = await realtime.post("/api/broadcast", body)
+    assert answer == (422, {"errors": {"messages": [BLANK]}})
+
+
 async def test_a_batch_with_a_payload_that_is_too_large_is_refused(
     realtime: Realtime, topic: str
 ) -> None:
@@ -199,10 +205,11 @@ async def test_broadcasting_by_http_needs_a_good_token(realtime: Realtime, path:
 
 
 async def test_the_key_is_the_token_when_there_is_no_other(realtime: Realtime) -> None:
+    body = {"messages": [{"topic": "t", "event": "e", "payload": {}}]}
     async with (
         aiohttp.ClientSession() as session,
         session.post(
-            f"{realtime.url}/api/broadcast", json={"messages": []}, headers={"apikey": ANON_KEY}
+            f"{realtime.url}/api/broadcast", json=body, headers={"apikey": ANON_KEY}
         ) as answer,
     ):
         assert answer.status == 202
@@ -252,6 +259,9 @@ async def test_what_a_single_message_may_be(
         session.post(f"{realtime.url}{path}", data=BytesIO(data), headers=headers) as answer,
     ):
         assert answer.status == status
+        if status == 422:
+            errors = {"payload": ["Payload size exceeds tenant limit"]}
+            assert await answer.json() == {"errors": errors}
 
 
 async def test_http_over_the_event_rate_is_told_to_slow_down(realtime_dsn: str, topic: str) -> None:
@@ -272,9 +282,9 @@ async def test_http_says_how_far_the_rate_is_used_up(
 ) -> None:
     headers = {"authorization": f"Bearer {ANON_KEY}"}
     async with serve(realtime_dsn, replace(FAST, events_per_second=4)) as server:
-        # Averaged over a bucket of five seconds: 3.8 a second, and one batch brings it to 4.
-        server.project.events.count(time.monotonic(), 19)
-        messages = [{"topic": topic, "event": "e", "payload": {}}] * (1 if refused else 0)
+        # Averaged over a bucket of five seconds: with the message 4 a second, or 3.
+        server.project.events.count(time.monotonic(), 19 if refused else 14)
+        messages = [{"topic": topic, "event": "e", "payload": {}}]
         async with (
             aiohttp.ClientSession(headers=headers) as session,
             session.post(f"{server.url}/api/broadcast", json={"messages": messages}) as answer,

@@ -21,6 +21,13 @@ MAX_BODY = 8_000_000
 BLANK, INVALID = "can't be blank", "is invalid"
 TOO_LARGE = "Payload size exceeds tenant limit"
 BINARY = "application/octet-stream"
+# What the sender of a single message is told when the policies cannot be asked.
+TROUBLES = {
+    "RlsPolicyError": "RLS policy error",
+    "QueryCanceled": "Query canceled",
+    "MissingPartition": "Missing messages partition",
+    "UnableToConnectToProject": "Tenant database unavailable",
+}
 
 
 class Api:
@@ -44,7 +51,7 @@ class Api:
         except ValueError:
             return _message(400, "Bad Request")
         messages = as_list(body.get("messages"))
-        if messages is None:
+        if not messages:
             return web.json_response({"errors": {"messages": [BLANK]}}, status=422)
         checked = [as_object(message) or {} for message in messages]
         errors = [_errors(message, self._project.profile.max_payload) for message in checked]
@@ -71,14 +78,14 @@ class Api:
         except ValueError:
             return _message(400, "Bad Request")
         if len(body) > self._project.profile.max_payload:
-            return _message(422, "Payload size exceeded")
+            return web.json_response({"errors": {"payload": [TOO_LARGE]}}, status=422)
         limited = self._over_limit()
         if limited is not None:
             return limited
         try:
             allowed = not key.private or (await self._grants(caller, key.name)).broadcast
         except DatabaseTrouble as trouble:
-            return _message(422, trouble.text)
+            return _message(422, TROUBLES[trouble.code])
         if not allowed:
             return _message(403, "Unauthorized")
         is_json = request.content_type != BINARY
@@ -175,7 +182,7 @@ def _errors(message: Mapping[str, object], max_payload: int) -> dict[str, list[s
             errors[field] = [INVALID]
         elif field == "payload" and len(to_json(value).encode()) > max_payload:
             errors[field] = [TOO_LARGE]
-    if not isinstance(message.get("private", False), bool):
+    if message.get("private") is not None and not isinstance(message["private"], bool):
         errors["private"] = [INVALID]
     if message.get("id") is not None and not _is_uuid(message["id"]):
         errors["id"] = [INVALID]

@@ -24,6 +24,7 @@ class DatabaseTrouble(Exception):
 
     def __init__(self, code: str, text: str):
         super().__init__(text)
+        self.code = code
         self.reason = f"{code}: {text}"
         self.text = text
 
