@@ -124,6 +124,21 @@ async def test_what_is_tracked_must_be_an_object(realtime: Realtime, topic: str)
     assert answer["response"] == {"reason": "Presence track payload must be a map"}
 
 
+@pytest.mark.parametrize(
+    ("payload", "status"), [({}, "ok"), ("text", "ok"), ({"event": "dance"}, "error")]
+)
+async def test_what_asks_for_nothing_is_fine_and_what_is_unknown_is_not(
+    realtime_dsn: str, topic: str, payload: object, status: str
+) -> None:
+    profile = replace(FAST, presence_per_channel=1)
+    async with serve(realtime_dsn, profile) as server, server.client() as client:
+        await client.join(topic)
+        for _ in range(2 if status == "ok" else 1):
+            await client.send(f"realtime:{topic}", "presence", payload)
+            answer = (await client.receive())["payload"]
+            assert answer == {"status": status, "response": {}}
+
+
 async def test_too_large_a_presence_ends_the_channel(realtime: Realtime, topic: str) -> None:
     async with realtime.client() as client:
         await client.join(topic)

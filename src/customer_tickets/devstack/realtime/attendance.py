@@ -29,6 +29,8 @@ class Attendance:
 
     async def call(self, payload: dict[str, object]) -> Answer:
         """Do what a `presence` frame asks for; PresenceEnded when it is one too many."""
+        if "event" not in payload:
+            return "ok", {}  # it asks for nothing
         now = time.monotonic()
         self._project.presence_events.count(now)
         if self._project.presence_events.exceeded(now):
