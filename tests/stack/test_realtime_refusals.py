@@ -217,6 +217,9 @@ async def test_a_missing_partition_is_told_to_those_who_ask(realtime: Realtime, 
             await client.send(f"realtime:{topic}", "broadcast", SAID)
             ref = await client.send(f"realtime:{topic}", "presence", {"event": "untrack"})
             assert (await client.receive())["ref"] == ref
+            newer = {"access_token": token("ana", lifetime=900)}
+            await client.send(f"realtime:{topic}", "access_token", newer)
+            assert await ended(client) == UNREACHABLE
         finally:
             await realtime.execute(
                 f"alter table realtime.messages attach partition realtime.{name} for values"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from customer_tickets.devstack.realtime.authorize import Caller, Grants, ask_read, ask_write
-from customer_tickets.devstack.realtime.database import DatabaseTrouble
+from customer_tickets.devstack.realtime.database import UNREACHABLE, DatabaseTrouble
 from customer_tickets.devstack.realtime.hub import TopicKey
 from customer_tickets.devstack.realtime.joining import JoinRefused
 from customer_tickets.devstack.realtime.project import Project
@@ -47,10 +47,7 @@ class Access:
         try:
             # A public channel needs the database too, though it asks it nothing.
             if not self._key.private and not await self._project.database.reachable():
-                raise JoinRefused(
-                    "UnableToConnectToProject: "
-                    "Realtime was unable to connect to the project database"
-                )
+                raise JoinRefused(f"UnableToConnectToProject: {UNREACHABLE}")
             self.read = await self._ask_read(presence=self._presence)
         except DatabaseTrouble as trouble:
             raise JoinRefused(trouble.reason) from None
@@ -76,7 +73,9 @@ class Access:
         try:
             self.read = await self._ask_read(presence=self._presence)
         except DatabaseTrouble as trouble:
-            raise AccessLost(trouble.text) from None
+            # Unlike a join, this does not tell of a missing partition.
+            is_partition = trouble.code == "MissingPartition"
+            raise AccessLost(UNREACHABLE if is_partition else trouble.text) from None
         if not (self.read.broadcast or self.read.presence):
             raise AccessLost(self._denied())
         lost_broadcast = before.broadcast and not self.read.broadcast

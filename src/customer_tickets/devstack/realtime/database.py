@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.rows import TupleRow
 
-__all__ = ["Connection", "Database", "DatabaseTrouble"]
+__all__ = ["UNREACHABLE", "Connection", "Database", "DatabaseTrouble"]
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[TupleRow]
