@@ -51,6 +51,12 @@ def test_without_a_key_nobody_gets_in(
     assert answer.headers["sb-request-id"]
 
 
+def test_the_keys_that_tokens_are_checked_with_are_open_to_all(web: httpx.Client) -> None:
+    answer = web.get("/auth/v1/.well-known/jwks.json")
+    # The secret is not for everybody, and there is no other key.
+    assert (answer.status_code, answer.json()) == (200, {"keys": []})
+
+
 def test_a_user_token_is_no_key(stack: LocalStack, web: httpx.Client, people: People) -> None:
     token = stack.mint_token(people.ana.id)
     assert web.get("/rest/v1/profiles", headers={"apikey": token}).status_code == 401

@@ -35,8 +35,10 @@ _HOP_BY_HOP = frozenset(
 )
 # A request's length is told anew, with its body.
 _NOT_FORWARDED = _HOP_BY_HOP | {"content-length"}
-# A link in a mail cannot carry a key.
-_OPEN_PATHS = frozenset({"/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize"})
+# A link in a mail cannot carry a key, and whoever checks tokens has none.
+_OPEN_PATHS = frozenset(
+    f"/auth/v1/{name}" for name in ("verify", "callback", "authorize", ".well-known/jwks.json")
+)
 # Storage asks for the token itself: public and signed addresses are opened without any.
 _STORAGE = "/storage/v1/"
 _SMALL = 1 << 16
