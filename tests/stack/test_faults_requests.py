@@ -173,6 +173,16 @@ def test_tokens_live_as_long_as_wanted(
     assert renewed.expires_in == 3600
 
 
+@pytest.mark.parametrize(("age", "status"), [(20, 200), (40, 401)])
+def test_rest_takes_a_token_for_half_a_minute_longer(
+    stack: LocalStack, people: People, age: int, status: int
+) -> None:
+    token = stack.mint_token(people.ana.id, lifetime=-age)
+    headers = {"apikey": stack.publishable_key, "Authorization": f"Bearer {token}"}
+    answer = httpx.get(f"{stack.url}/rest/v1/profiles", headers=headers)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("key", ["nobody", "é"])
 @pytest.mark.parametrize("path", ["requests", "realtime", "realtime/rows", "auth/tokens"])
 def test_nobody_else_may_ask(stack: LocalStack, key: str, path: str) -> None:

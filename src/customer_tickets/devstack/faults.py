@@ -127,7 +127,10 @@ class Faults:
         self._realtime("channels", fields)
 
     def token_lifetime(self, seconds: int) -> None:
-        """Let access tokens that are issued from now on (sign-in, refresh) expire so soon."""
+        """Let access tokens that are issued from now on (sign-in, refresh) expire so soon.
+
+        PostgREST goes on taking a token for 30 seconds after that, as on hosted projects.
+        """
         fields = checked("tokens", {"seconds": seconds})
         self._call("POST", "/faults/auth/tokens", fields)
 
