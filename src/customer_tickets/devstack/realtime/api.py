@@ -43,6 +43,8 @@ class Api:
 
     async def batch(self, request: web.Request) -> web.Response:
         """Accept all messages or refuse all; private ones that are denied vanish all the same."""
+        if self._project.events.exceeded(_now()):
+            return _message(429, "Too many requests", self._rates())
         caller = self._caller(request)
         if caller is None:
             return _message(401, "Unauthorized")
@@ -57,9 +59,9 @@ class Api:
         errors = [_errors(message, self._project.profile.max_payload) for message in checked]
         if any(errors):
             return web.json_response({"errors": {"messages": errors}}, status=422)
-        limited = self._over_limit(len(checked))
-        if limited is not None:
-            return limited
+        if self._is_too_much(len(checked)):
+            text = "Too many messages to broadcast, please reduce the batch size"
+            return _message(429, text, self._rates())
         granted: dict[str, Grants] = {}
         for message in checked:
             await self._publish(message, caller, granted)
@@ -67,11 +69,13 @@ class Api:
 
     async def single(self, request: web.Request) -> web.Response:
         """One message whose body is the payload; 403 when it may not be sent."""
+        if request.content_type not in {"application/json", BINARY}:
+            return _message(415, "Unsupported Media Type")
+        if self._project.events.exceeded(_now()):
+            return _message(429, "Too many requests", self._rates())
         caller = self._caller(request)
         if caller is None:
             return _message(401, "Unauthorized")
-        if request.content_type not in {"application/json", BINARY}:
-            return _message(415, "Unsupported Media Type")
         key = TopicKey(request.query.get("private") == "true", request.match_info["topic"])
         try:
             body = _single_body(await request.read(), binary=request.content_type == BINARY)
@@ -79,9 +83,6 @@ class Api:
             return _message(400, "Bad Request")
         if len(body) > self._project.profile.max_payload:
             return web.json_response({"errors": {"payload": [TOO_LARGE]}}, status=422)
-        limited = self._over_limit()
-        if limited is not None:
-            return limited
         try:
             allowed = not key.private or (await self._grants(caller, key.name)).broadcast
         except DatabaseTrouble as trouble:
@@ -131,16 +132,9 @@ class Api:
         self._project.events.count(_now())
         self._project.hub.publish(key, message)
 
-    def _over_limit(self, batch: int = 0) -> web.Response | None:
-        limit, events = self._project.profile.events_per_second, self._project.events
-        if limit is None:
-            return None
-        if events.exceeded(_now()):
-            return _message(429, "You have exceeded your rate limit", self._rates())
-        if events.average(_now()) + batch > limit:
-            text = "Too many messages to broadcast, please reduce the batch size"
-            return _message(429, text, self._rates())
-        return None
+    def _is_too_much(self, batch: int) -> bool:
+        limit = self._project.profile.events_per_second
+        return limit is not None and self._project.events.average(_now()) + batch > limit
 
     def _rates(self) -> dict[str, str]:
         limit = self._project.profile.events_per_second
