@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
 
 from customer_tickets.devstack.postgres import Postgres
 from customer_tickets.devstack.process import StackError, accepts_connections
@@ -68,6 +69,16 @@ def test_api_roles_see_nothing_of_auth(database: str) -> None:
         connection.execute("set role authenticated")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("select * from auth.users")
+
+
+def test_a_database_is_dropped_under_those_who_follow_its_log(postgres_server: Postgres) -> None:
+    postgres_server.create_database("followed")
+    dsn = postgres_server.dsn("followed", "supabase_admin")
+    with psycopg.connect(dsn, replication="database", autocommit=True) as follower:
+        slot = follower.pgconn.exec_(b"CREATE_REPLICATION_SLOT follows TEMPORARY LOGICAL pgoutput")
+        assert slot.status == ExecStatus.TUPLES_OK
+        postgres_server.drop_database("followed")
+        assert follower.pgconn.exec_(b"IDENTIFY_SYSTEM").status == ExecStatus.FATAL_ERROR
 
 
 def test_data_is_kept_between_two_runs(folder: Path) -> None:

@@ -148,6 +148,14 @@ class Postgres:
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is connected to it; nothing happens when there is none."""
+        # With one who follows the log, it would be refused in spite of the force.
+        self._administer(
+            sql.SQL(
+                "select pg_catalog.pg_terminate_backend(active_pid, 5000)"
+                " from pg_catalog.pg_replication_slots"
+                " where database = {} and active_pid is not null"
+            ).format(sql.Literal(name))
+        )
         self._administer(
             sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
         )
