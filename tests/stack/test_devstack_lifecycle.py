@@ -1,6 +1,7 @@
 """Starting, stopping, dying: what is left behind is nothing."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -231,6 +232,22 @@ def test_a_folder_of_another_version_can_be_reset(used: Path, folder: Path) -> N
     with LocalStack.start(data=folder) as again:
         # Keys of another version cannot be kept; the new ones are.
         assert again.secret_key == stack.secret_key
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_folder_with_keys_of_another_user_is_left_alone(
+    used: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, reset: bool
+) -> None:
+    def denied(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    subprocess.run(["cp", "-a", used, folder], check=True)
+    # Not by its mode: root may read everything.
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(StackError, match=r"Permission denied \(.*/keys\.json\)"):
+        LocalStack.start(data=folder, reset=reset)
+    assert (folder / "keys.json").exists()
+    assert (folder / "postgres" / "data" / "PG_VERSION").exists()
 
 
 def everything_in(folder: Path) -> dict[Path, bytes]:

@@ -122,17 +122,22 @@ class StackFolder:
         return keys
 
     def _readable_keys(self) -> Keys | None:
+        """The keys, None when there are none or they are no keys of this version.
+
+        Raises OSError when they may not be read: another user's are not thrown away.
+        """
         try:
             return Keys(**json.loads(self._keys.read_text()))
-        except (OSError, TypeError, ValueError):
+        except (FileNotFoundError, TypeError, ValueError):
             return None
 
     def reset(self) -> None:
         """Throw data, users and files away; the keys stay, if this version knows them."""
+        keys = self._readable_keys()
         end_orphan(self.postgres / "data")
         for part in (self.postgres, self.storage):
             _remove(part)
-        if self._readable_keys() is None:
+        if keys is None:
             self._keys.unlink(missing_ok=True)
         self._marker.write_text(_LAYOUT)
 
