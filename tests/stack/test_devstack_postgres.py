@@ -34,6 +34,19 @@ def test_postgres_is_no_superuser_but_may_do_what_migrations_do(database: str) -
         connection.execute("set role anon")
 
 
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+def test_the_api_roles_have_what_is_granted_to_them_by_a_role(database: str, role: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("create role reader")
+        connection.execute("create schema closed create table thing ()")
+        connection.execute("grant usage on schema closed to reader")
+        connection.execute("grant select on closed.thing to reader")
+        connection.execute(f"grant reader to {role}".encode())
+        connection.execute(f"set role {role}".encode())
+        connection.execute("select from closed.thing")
+        connection.rollback()
+
+
 def test_the_server_speaks_utc_and_knows_letters(database: str) -> None:
     with psycopg.connect(database) as connection:
         assert connection.execute("show timezone").fetchone() == ("UTC",)

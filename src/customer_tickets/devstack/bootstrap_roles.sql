@@ -5,10 +5,11 @@
 -- what fails there has to fail here.
 create role postgres login createdb createrole replication bypassrls;
 
--- What a request runs as: no key or a publishable one, a signed-in user, a secret key.
-create role anon nologin noinherit;
-create role authenticated nologin noinherit;
-create role service_role nologin noinherit bypassrls;
+-- What a request runs as: no key or a publishable one, a signed-in user, a secret key. A role that
+-- is granted to one of them is theirs at once, as there.
+create role anon nologin;
+create role authenticated nologin;
+create role service_role nologin bypassrls;
 
 -- What PostgREST connects as; it can become one of the three and is nothing by itself.
 create role authenticator login noinherit;
