@@ -34,6 +34,18 @@ def test_postgres_is_no_superuser_but_may_do_what_migrations_do(database: str) -
         connection.execute("set role anon")
 
 
+def test_postgres_may_let_other_roles_into_the_system_schemas(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("create role guest")
+        connection.execute("grant usage on schema storage, realtime to guest")
+        privileges = connection.execute(
+            "select has_schema_privilege('guest', 'storage', 'usage'),"
+            " has_schema_privilege('guest', 'realtime', 'usage')"
+        ).fetchone()
+        assert privileges == (True, True)
+        connection.rollback()
+
+
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 def test_the_api_roles_have_what_is_granted_to_them_by_a_role(database: str, role: str) -> None:
     with psycopg.connect(database) as connection:

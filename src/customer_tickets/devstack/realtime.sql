@@ -16,8 +16,9 @@ $$;
 grant supabase_realtime_admin to postgres;
 
 create schema realtime;
-grant usage on schema realtime
-  to postgres, anon, authenticated, service_role, supabase_realtime_admin;
+grant usage on schema realtime to anon, authenticated, service_role, supabase_realtime_admin;
+-- Migrations may let roles of their own in.
+grant usage on schema realtime to postgres with grant option;
 
 create table realtime.messages (
   topic text not null,

@@ -15,8 +15,9 @@ $$;
 grant supabase_storage_admin to postgres;
 
 create schema storage;
-grant usage on schema storage
-  to postgres, anon, authenticated, service_role, supabase_storage_admin;
+grant usage on schema storage to anon, authenticated, service_role, supabase_storage_admin;
+-- Migrations may let roles of their own in.
+grant usage on schema storage to postgres with grant option;
 
 create type storage.buckettype as enum ('STANDARD', 'ANALYTICS', 'VECTOR');
 
