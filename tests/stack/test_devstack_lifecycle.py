@@ -506,6 +506,33 @@ def test_the_command_says_how_to_use_it_and_stops_cleanly(number: signal.Signals
     assert not temporary_folders()
 
 
+@LINUX
+def test_the_command_goes_on_and_stops_without_anybody_who_reads_it() -> None:
+    with command() as process:
+        assert process.stdout is not None
+        while "Ctrl-C stops it" not in process.stdout.readline():
+            pass
+        process.stdout.close()
+        [realtime] = realtime_servers(process)
+        os.kill(realtime, signal.SIGKILL)
+        assert eventually(lambda: bool(realtime_servers(process) - {realtime}))
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    assert not alive(children)
+    assert not temporary_folders()
+
+
+def realtime_servers(process: subprocess.Popen[str]) -> set[int]:
+    found: set[int] = set()
+    for child in descendants(process.pid):
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            if b"devstack.realtime" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.add(child)
+    return found
+
+
 @pytest.mark.parametrize("delay", [0.7, 1.5])
 def test_the_command_interrupted_while_starting_leaves_nothing(delay: float) -> None:
     with command() as process:

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import signal
 import sys
 import threading
@@ -137,7 +138,11 @@ def _started(arguments: argparse.Namespace) -> LocalStack:
 
 
 def _say(words: str) -> None:
-    print(words, flush=True)  # noqa: T201 - a command prints
+    try:
+        print(words, flush=True)  # noqa: T201 - a command prints
+    except BrokenPipeError:
+        # Whoever read this is gone (Ctrl-C ends `| tee` as well); the stack is not.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _what_stays(data: Path | None) -> str:
