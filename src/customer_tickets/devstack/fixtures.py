@@ -147,6 +147,8 @@ def supabase_user(
         role: Literal["customer", "employee", "admin"] = "customer",
         organization: UUID | None = None,
     ) -> StackUser:
+        if role != "customer" and organization is None:
+            raise ValueError(f"an {role} belongs to an organization: give its id")
         email = f"{'-'.join(name.lower().split())}-{uuid.uuid4().hex[:12]}@example.com"
         with supabase_database.transaction():
             user = insert_user(supabase_database, email, supabase_password_hash, display_name=name)

@@ -22,6 +22,9 @@ _MANIFEST = ("package.json", "package-lock.json")
 _OLDEST_NODE = 20
 _SYSTEM_CONFIG = Path("/etc/npmrc")
 
+# npm's own take more than a minute until somebody without a network hears of it.
+_RETRIES = ("--fetch-retries=4", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=4000")
+
 
 @dataclass(frozen=True)
 class NpmParts:
@@ -92,7 +95,7 @@ def _install(node: str, npm: list[str], manifest: Path, folder: Path) -> None:
             shutil.copy(manifest / name, aside)
         # No package's own scripts are run: none needs it, and none should.
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        result = run_to_end(command, cwd=aside, environment=_environment(node))
+        result = run_to_end([*command, *_RETRIES], cwd=aside, environment=_environment(node))
         if result.returncode != 0:
             words = (result.stderr or result.stdout).strip()[:800]
             raise StackError(
