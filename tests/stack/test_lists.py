@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customer_tickets import CustomerTickets, InvalidInput, Ticket
+from customer_tickets import CustomerTickets, InvalidInput, SignInRequired, Ticket
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, after, before, got, next_event, opened, page_of, thread_of
 from fix_stack import People
@@ -338,3 +339,21 @@ async def test_what_was_kept_is_gone_with_the_user(opener: Opener, people: Peopl
     await got(tickets.sign_out())
     await got(tickets.sign_in(people.ben.email, people.ben.password))
     assert (await page_of(tickets)).items == ()
+
+
+@pytest.mark.parametrize("sort", ["-created_at", "priority"])
+async def test_a_list_that_was_begun_goes_on_for_nobody_else(
+    opener: Opener, people: People, fill: Fill, sort: str
+) -> None:
+    fill(101)
+    tickets = await opener(people.ana)
+    page = await page_of(tickets, size=1, sort=sort)
+    every: Any = tickets.all(sort=sort)  # type: ignore[arg-type] # checked at run time
+    blocking = isinstance(tickets, CustomerTickets)
+    first = next(every) if blocking else await anext(every)
+    assert first.user_id == people.ana.id
+    await got(tickets.sign_in(people.ben.email, people.ben.password))
+    with pytest.raises(SignInRequired, match="Somebody else"):
+        await after(page)
+    with pytest.raises(SignInRequired, match="Somebody else"):
+        _ = list(every) if blocking else [one async for one in every]

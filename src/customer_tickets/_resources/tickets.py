@@ -28,6 +28,7 @@ from .._inputs import NewTicket, id_of, printable
 from .._keyset import Direction, Place, beyond, order
 from .._models import Counts, Frozen, Organization, Priority, SortKey, Status, Ticket
 from .._rows import ticket_frame
+from .._session import another_user
 
 if TYPE_CHECKING:
     import pandas
@@ -93,6 +94,8 @@ class AsyncTicketPage:
     has_previous: bool
     _query: TicketQuery
     _connection: Connection
+    # Whose tickets they are: the next page of them is nobody else's.
+    _owner: UUID
 
     async def next(self) -> Self | None:
         """Return the page after this one, or None after the last.
@@ -156,7 +159,7 @@ class AsyncTicketPage:
         if place is None:
             return None
         query = self._query.model_copy(update={"total": False})
-        page = await fetch_page(self._connection, query, place)
+        page = await fetch_page(self._connection, query, place, owner=self._owner)
         if not page.items:
             return None
         return replace(
@@ -168,9 +171,20 @@ _PAGE = TypeAdapter(tuple[Ticket, ...])
 
 
 async def fetch_page(
-    connection: Connection, query: TicketQuery, place: Place | None = None
+    connection: Connection,
+    query: TicketQuery,
+    place: Place | None = None,
+    *,
+    owner: UUID | None = None,
 ) -> AsyncTicketPage:
-    """Return the page of `query` that begins (or ends) at a place, in one request."""
+    """Return the page of `query` that begins (or ends) at a place, in one request.
+
+    Raises:
+        SignInRequired: somebody other than `owner` is signed in.
+    """
+    user = connection.session.user.id
+    if owner not in {None, user}:
+        raise another_user()
     key: Hashable = ("page", query, place)
     kept: AsyncTicketPage | None = connection.cache.get(key)
     if kept is not None:
@@ -181,9 +195,10 @@ async def fetch_page(
     items = answer.items[: query.size]
     more = len(answer.items) > query.size
     if place is not None and place.direction == "before":
-        page = AsyncTicketPage(items[::-1], answer.total, True, more, query, connection)
+        items, has_next, has_previous = items[::-1], True, more
     else:
-        page = AsyncTicketPage(items, answer.total, more, place is not None, query, connection)
+        has_next, has_previous = more, place is not None
+    page = AsyncTicketPage(items, answer.total, has_next, has_previous, query, connection, user)
     shown = [ticket.id for ticket in items]
     connection.cache.put(
         key, page, asked_at=asked_at, tickets=shown, any_new=True, any_change=not query.steady
@@ -197,8 +212,9 @@ async def every(connection: Connection, query: TicketQuery) -> AsyncIterator[Tic
     In a list that changes can move about, a ticket may be moved from what is still to come to
     what has been read: the ones that changed meanwhile are looked at once more in the end.
     """
+    walk = partial(_walk, connection, owner=connection.session.user.id)
     if query.sort.removeprefix("-") == "created_at":
-        async for ticket in _walk(connection, query):
+        async for ticket in walk(query):
             yield ticket
         return
     start: datetime | None = None
@@ -206,7 +222,7 @@ async def every(connection: Connection, query: TicketQuery) -> AsyncIterator[Tic
         newest = query.model_copy(update={"sort": "-updated_at", "size": 1})
         start = next((one.updated_at for one in (await fetch_page(connection, newest)).items), None)
     seen: set[UUID] = set()
-    async for ticket in _walk(connection, query):
+    async for ticket in walk(query):
         if start is None:
             start = ticket.updated_at
         if ticket.id not in seen:
@@ -217,14 +233,14 @@ async def every(connection: Connection, query: TicketQuery) -> AsyncIterator[Tic
     # Stamps are not in the order of the commits: what was being committed meanwhile counts too.
     since = max([start - _LONG_COMMIT, *filter(None, [query.updated_after])])
     late = query.model_copy(update={"sort": "updated_at", "updated_after": since})
-    async for ticket in _walk(connection, late):
+    async for ticket in walk(late):
         if ticket.id not in seen and ticket.created_at <= start:
             seen.add(ticket.id)
             yield ticket
 
 
-async def _walk(connection: Connection, query: TicketQuery) -> AsyncIterator[Ticket]:
-    page: AsyncTicketPage | None = await fetch_page(connection, query)
+async def _walk(connection: Connection, query: TicketQuery, owner: UUID) -> AsyncIterator[Ticket]:
+    page: AsyncTicketPage | None = await fetch_page(connection, query, owner=owner)
     while page is not None:
         for ticket in page.items:
             yield ticket
