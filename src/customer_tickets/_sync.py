@@ -377,6 +377,7 @@ class Drafts:
 
         Raises:
             InvalidInput: an argument is wrong.
+            SignInRequired: nobody is signed in.
         """
         return DraftEditor(self._portal, self._async.edit(draft, ticket=ticket, every=every))
 

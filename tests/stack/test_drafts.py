@@ -15,6 +15,7 @@ from customer_tickets import (
     InvalidInput,
     NotFound,
     Offline,
+    SignInRequired,
     TicketClosedError,
 )
 from customer_tickets.devstack import LocalStack
@@ -250,6 +251,20 @@ async def test_an_editor_that_never_changed_makes_no_draft(tickets: Client) -> N
     async with opened_editor(tickets.drafts.edit()) as editor:
         assert await got(editor.save()) is None
     assert await got(tickets.drafts.list()) == ()
+
+
+async def test_what_one_user_typed_is_no_draft_of_the_next(opener: Opener, people: People) -> None:
+    tickets = await opener(people.ana)
+    async with opened_editor(tickets.drafts.edit(every=0.2)) as editor:
+        await got(editor.change(subject="Ana's own"))
+        await got(tickets.sign_in(people.ben.email, people.ben.password))
+        await anyio.sleep(0.5)
+        assert editor.state == "failed"
+        with pytest.raises(SignInRequired, match="Somebody else"):
+            await got(editor.submit())
+        assert await got(tickets.drafts.list()) == ()
+        await got(tickets.sign_in(people.ana.email, people.ana.password))
+    assert [draft.subject for draft in await got(tickets.drafts.list())] == ["Ana's own"]
 
 
 @pytest.mark.parametrize("keep", ["mine", "theirs"])

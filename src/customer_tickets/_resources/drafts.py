@@ -18,6 +18,7 @@ from .._errors import CustomerTicketsError, DraftConflict, FieldError, InvalidIn
 from .._inputs import checked, id_of
 from .._models import Attachment, Draft, Frozen, Message, Organization, Priority, Ticket
 from .._progress import ProgressTo
+from .._session import another_user
 from .._storage import remove
 from .._uploads import AttachmentSource, file_list, uploaded
 from .._view import ThreadAnswer
@@ -176,11 +177,19 @@ class AsyncDrafts:
 
         Raises:
             InvalidInput: an argument is wrong.
+            SignInRequired: nobody is signed in.
         """
         # What is wrong with the ticket's id is said now, not in the background.
         first = draft_input(draft, id_of(ticket, Ticket), None, {})
+        author = self._connection.session.user
+
+        async def store(wanted: DraftInput, known: Draft | None) -> Draft:
+            if self._connection.session.user.id != author.id:
+                raise another_user()  # what was typed is nobody else's, whoever is signed in now
+            return await self._store(wanted, known)
+
         return AsyncDraftEditor(
-            self._store,
+            store,
             self.get,
             self.submit,
             self.discard,
