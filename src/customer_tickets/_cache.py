@@ -90,6 +90,6 @@ class Cache:
         self._kept = {key: kept for key, kept in self._kept.items() if not is_wrong(kept.answer)}
 
     def clear(self) -> None:
-        """Drop everything, because somebody else signs in."""
+        """Drop everything: somebody else signs in, or nobody knows what a write has changed."""
         self._changes += 1
         self._kept.clear()

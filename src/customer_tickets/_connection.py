@@ -122,8 +122,11 @@ class Connection:
                 async with self._in_turn:
                     brief = _brief_at_first(query, patience / 4)
                     response = await self._send(brief, function, patience)
-        except CustomerTicketsError as error:
-            error.write_id = write_id
+        except BaseException as error:
+            if isinstance(error, CustomerTicketsError):
+                error.write_id = write_id
+            if write_id is not None:
+                self.cache.clear()  # it may have arrived, or was refused for what is not known here
             raise
         return _parsed(response, answer)
 

@@ -337,8 +337,10 @@ class AsyncTicketThread:
     async def mark_read(self) -> int:
         """Say that you have read everything that this thread shows; return up to which number."""
         seq = self._view.read_to
-        done = await messages.mark_read(self._connection, self.ticket.id, seq)
-        self._connection.cache.changed(self.ticket.id)
+        try:
+            done = await messages.mark_read(self._connection, self.ticket.id, seq)
+        finally:
+            self._connection.cache.changed(self.ticket.id)  # its answer may be lost
         ticket = self.ticket.model_copy(update={"last_read_seq": done})
         self._view.merge((), ticket)
         return done

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customer_tickets import CustomerTickets, InvalidInput, SignInRequired, Ticket
+from customer_tickets import (
+    CustomerTickets,
+    InvalidInput,
+    Offline,
+    SignInRequired,
+    Ticket,
+    TicketClosedError,
+)
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, after, before, got, next_event, opened, page_of, thread_of
 from fix_stack import People
@@ -311,6 +318,39 @@ async def test_pages_are_kept_until_an_own_write_changes_them(
     assert len((await page_of(tickets)).items) == 1
     await create(tickets, people, "Three")
     assert len((await page_of(tickets)).items) == 2
+
+
+@pytest.mark.faults
+async def test_a_write_without_an_answer_may_have_changed_what_is_kept(
+    opener: Opener, people: People, stack: LocalStack, office: Office
+) -> None:
+    tickets = await opener(people.ana, cache=60.0, timeout=1.0)
+    ticket = await create(tickets, people, "One")
+    office.answer(ticket.id, "Hello")
+    thread = await thread_of(tickets, ticket)
+    assert len((await page_of(tickets)).items) == (await got(tickets.counts())).unread == 1
+    stack.faults.lose_answers("/rest/v1/rpc/create_ticket", times=100)
+    with pytest.raises(Offline):
+        await create(tickets, people, "Two")
+    assert len((await page_of(tickets)).items) == (await got(tickets.counts())).open == 2
+    stack.faults.lose_answers("/rest/v1/rpc/mark_ticket_read", times=100)
+    with pytest.raises(Offline):
+        await got(thread.mark_read())
+    assert not any(one.unread for one in (await page_of(tickets)).items)
+    assert (await got(tickets.counts())).unread == 0
+
+
+async def test_a_refusal_shows_that_what_is_kept_is_old(
+    opener: Opener, people: People, office: Office
+) -> None:
+    tickets = await opener(people.ana, cache=60.0)
+    ticket = await create(tickets, people)
+    assert (await page_of(tickets)).items[0].status == "open"
+    office.set_status(ticket.id, "closed")
+    with pytest.raises(TicketClosedError):
+        await got((await thread_of(tickets, ticket)).send("Hello?"))
+    assert (await page_of(tickets)).items[0].status == "closed"
+    assert not (await thread_of(tickets, ticket)).can.reply
 
 
 async def test_a_live_event_drops_what_it_changes(
