@@ -98,6 +98,12 @@ class OrganizationName(Frozen):
     name: StrictStr
 
 
+class OrganizationId(Frozen):
+    """Which organization is looked for."""
+
+    id: UUID
+
+
 class Reopening(Frozen):
     """The key of a reopening."""
 

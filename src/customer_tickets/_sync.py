@@ -88,7 +88,9 @@ class Organizations:
         return self._portal.run(self._async.get, id)
 
     def named(self, name: str) -> Organization:
-        """Return the organization with this name; case does not matter.
+        """Return the organization with this name.
+
+        Case does not matter, unless two names differ in nothing else.
 
         Raises:
             NotFound: there is none.

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -133,6 +134,37 @@ async def test_organizations_are_found_by_name_and_id(tickets: Client, people: P
     assert await got(tickets.organizations.get(str(acme.id))) == acme
     with pytest.raises(NotFound):
         await got(tickets.organizations.named("Nobody & Sons"))
+
+
+async def test_an_organizations_id_is_one_however_it_is_written(
+    tickets: Client, people: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = people.organization_id
+    for written in (wanted, str(wanted).upper(), wanted.hex, wanted.urn):
+        assert (await got(tickets.organizations.get(written))).id == wanted
+    with caplog.at_level(logging.INFO, "httpx"):
+        caplog.clear()
+        with pytest.raises(InvalidInput) as caught:
+            await got(tickets.organizations.get("no id"))
+        assert caught.value.fields[0].field == "id"
+        assert requests(caplog) == 0
+
+
+async def test_of_two_names_that_differ_in_case_each_is_found_by_its_own(
+    tickets: Client, supabase_database: psycopg.Connection[Any]
+) -> None:
+    mark = uuid4().hex
+    names = [f"{mark} Acme", f"{mark} ACME", f"{mark} acme"]
+    with supabase_database.cursor() as cursor:
+        cursor.executemany(
+            "insert into public.organizations (name) values (%s)", [[n] for n in names]
+        )
+    try:
+        for name in names:
+            assert (await got(tickets.organizations.named(name))).name == name
+        assert (await got(tickets.organizations.named(f"{mark} aCME"))).name in names
+    finally:
+        supabase_database.execute("delete from public.organizations where name = any(%s)", [names])
 
 
 async def test_more_organizations_than_one_answer_holds_are_all_there(

@@ -9,10 +9,10 @@ from uuid import UUID
 from postgrest import CountMethod
 from pydantic import TypeAdapter
 
-from .._arguments import check_flags, check_kind
+from .._arguments import check_flags
 from .._connection import Connection
 from .._errors import NotFound
-from .._inputs import OrganizationName, checked
+from .._inputs import OrganizationId, OrganizationName, checked
 from .._models import Organization
 
 _ORGANIZATIONS = TypeAdapter(tuple[Organization, ...])
@@ -63,18 +63,21 @@ class AsyncOrganizations:
             NotFound: there is none.
             InvalidInput: it is no id; no request was made.
         """
-        check_kind(id, (UUID, str), "id")
-        return await self._find("id", lambda one: str(one.id) == str(id).lower())
+        wanted = checked(OrganizationId, id=id).id
+        return await self._find("id", lambda one: one.id == wanted)
 
     async def named(self, name: str) -> Organization:
-        """Return the organization with this name; case does not matter.
+        """Return the organization with this name.
+
+        Case does not matter, unless two names differ in nothing else.
 
         Raises:
             NotFound: there is none.
             InvalidInput: the name is no text; no request was made.
         """
-        wanted = checked(OrganizationName, name=name).name.casefold()
-        return await self._find("name", lambda one: one.name.casefold() == wanted)
+        wanted = checked(OrganizationName, name=name).name
+        found = await self._find("name", lambda one: one.name.casefold() == wanted.casefold())
+        return next((one for one in self._kept if one.name == wanted), found)
 
     async def _find(self, what: str, fits: Callable[[Organization], bool]) -> Organization:
         # One that is not among the kept may be new: ask once more before saying no.
