@@ -60,8 +60,6 @@ def draft_input(
 ) -> DraftInput:
     """Return the checked content of a draft's next version."""
     check_kind(draft, (Draft, type(None)), "draft")
-    if draft is not None and ticket_id is not None and ticket_id != draft.ticket_id:
-        raise InvalidInput([FieldError("ticket", "is not the ticket of this draft")])
     base: dict[str, object] = {
         "id": id if id is not None else uuid4(),
         "version": 0,
@@ -79,12 +77,17 @@ def draft_input(
             "handling_org_id": draft.organization_id,
             "body": draft.text,
         }
+        if ticket_id is not None:
+            base["ticket_id"] = ticket_id
     given = {name: value for name, value in changes.items() if value is not UNSET}
-    reply = base["ticket_id"] is not None
+    reply = (ticket_id if draft is None else draft.ticket_id) is not None
     strange = given.keys() & (_OF_TICKETS if reply else _OF_REPLIES)
     if strange:
         kind = "a reply" if reply else "a new ticket"
         raise InvalidInput(
             [FieldError(spoken(name), f"{kind} has none") for name in sorted(strange)]
         )
-    return checked(DraftInput, **base | given)
+    wanted = checked(DraftInput, **base | given)
+    if draft is not None and wanted.ticket_id != draft.ticket_id:
+        raise InvalidInput([FieldError("ticket", "is not the ticket of this draft")])
+    return wanted

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
@@ -16,6 +16,7 @@ from customer_tickets import (
     NotFound,
     Offline,
     SignInRequired,
+    Ticket,
     TicketClosedError,
 )
 from customer_tickets.devstack import LocalStack
@@ -69,6 +70,23 @@ async def test_a_reply_is_drafted_in_its_thread_and_submitted(
     await got(thread.refresh())
     assert thread.draft is None
     assert [message.body for message in thread.messages] == ["Which colour?", "Blue"]
+
+
+async def test_a_replys_ticket_may_be_named_again_and_be_no_other(
+    tickets: Client, people: People
+) -> None:
+    ticket = await create(tickets, people)
+    draft = await got(tickets.drafts.save(ticket=ticket, text="1"))
+    written: list[Ticket | UUID | str] = [ticket, ticket.id, str(ticket.id), ticket.id.hex.upper()]
+    for n, same in enumerate(written):
+        draft = await got(tickets.drafts.save(draft, ticket=same, text=str(n)))
+        tickets.drafts.edit(draft, ticket=same)
+    others: list[UUID | str] = [uuid4(), str(uuid4())]
+    for other in others:
+        with pytest.raises(InvalidInput, match="ticket: is not the ticket of this draft"):
+            await got(tickets.drafts.save(draft, ticket=other, text="No"))
+    with pytest.raises(InvalidInput, match="ticket: must be an id"):
+        await got(tickets.drafts.save(draft, ticket="no id"))
 
 
 async def test_two_windows_cannot_overwrite_each_other(
