@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Self, get_args
 from uuid import UUID
 
@@ -73,13 +73,20 @@ class Place(BaseModel):
 
     def bounds(self) -> list[Bound]:
         """Return the columns of the order as they are read from here, with their values."""
-        stamp = self.at.isoformat()
         values = {"priority_rank": str(self.rank), "id": str(self.id)}
         backwards = self.direction == "before"
         return [
-            Bound(column, descending != backwards, values.get(column, stamp))
+            Bound(column, descending != backwards, values.get(column, stamp(self.at)))
             for column, descending in order(self.sort)
         ]
+
+
+def stamp(time: datetime) -> str:
+    """Return a time as Postgres takes it, which knows no time zone that is 16 hours or more off."""
+    try:
+        return time.astimezone(UTC).isoformat()
+    except OverflowError:  # in the first or last hours of all that there are
+        return time.replace(tzinfo=UTC).isoformat()
 
 
 def order(sort: SortKey) -> list[tuple[str, bool]]:

@@ -1,5 +1,7 @@
 """Lists that go backwards, by cursor and by search, and that hold still while tickets change."""
 
+import base64
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -113,6 +115,24 @@ async def test_what_is_no_cursor_is_refused(tickets: Client, cursor: object) -> 
     with pytest.raises(InvalidInput) as caught:
         await page_of(tickets, cursor=cursor)
     assert [wrong.field for wrong in caught.value.fields] == ["cursor"]
+
+
+async def test_a_cursor_that_was_tampered_with_is_a_place_or_refused(
+    tickets: Client, people: People
+) -> None:
+    for _ in range(2):
+        await create(tickets, people)
+    cursor = (await page_of(tickets, size=1)).next_cursor
+    assert cursor is not None
+    place = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    for at in (
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2026-01-01T00:00:00+17:00",
+    ):
+        text = json.dumps({**place, "at": at}).encode()
+        page = await page_of(tickets, size=2, cursor=base64.urlsafe_b64encode(text).decode())
+        assert len(page) == (2 if at.startswith("9999") else 0)
 
 
 async def test_a_cursor_of_another_order_is_refused(tickets: Client, people: People) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
@@ -25,7 +25,7 @@ from .. import _html
 from .._connection import Connection
 from .._errors import FieldError, InvalidInput
 from .._inputs import NewTicket, id_of, printable
-from .._keyset import Direction, Place, beyond, order
+from .._keyset import Direction, Place, beyond, order, stamp
 from .._models import Counts, Frozen, Organization, Priority, SortKey, Status, Ticket
 from .._rows import ticket_frame
 from .._session import another_user
@@ -289,17 +289,9 @@ def _filtered(request: _Request, query: TicketQuery) -> _Request:
     for column in ("created_at", "updated_at"):
         after = getattr(query, column.replace("_at", "_after"))
         before = getattr(query, column.replace("_at", "_before"))
-        request = request if after is None else request.gt(column, _stamp(after))
-        request = request if before is None else request.lt(column, _stamp(before))
+        request = request if after is None else request.gt(column, stamp(after))
+        request = request if before is None else request.lt(column, stamp(before))
     return request
-
-
-def _stamp(time: datetime) -> str:
-    # Postgres knows no time zone that is 16 hours or more off.
-    try:
-        return time.astimezone(UTC).isoformat()
-    except OverflowError:  # in the first or last hours of all that there are
-        return time.replace(tzinfo=UTC).isoformat()
 
 
 class _Created(BaseModel):
