@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from ._errors import FieldError, InvalidInput
+from ._models import Attachment
 
 _T = TypeVar("_T")
 
@@ -22,7 +23,7 @@ def refuse_unless(fits: bool, name: str, problem: str) -> None:
 def check_kind(value: object, kinds: type[Any] | tuple[type[Any], ...], name: str) -> None:
     """Raise InvalidInput unless an argument is an object of one of these kinds."""
     known = kinds if isinstance(kinds, tuple) else (kinds,)
-    named = {str: "text", type(None): "None"}
+    named = {str: "text", type(None): "None", Attachment: "an Attachment"}
     words = " or ".join(named.get(kind, f"a {kind.__name__}") for kind in known)
     refuse_unless(isinstance(value, kinds), name, f"must be {words}")
 

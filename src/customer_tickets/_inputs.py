@@ -173,7 +173,9 @@ def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
         return "must be an id (UUID) or an object that has one"
     if kind == "greater_than":
         return f"must be more than {context['gt']:g}"
-    if kind in {"int_type", "int_parsing", "float_type", "float_parsing", "finite_number"}:
+    if kind in {"int_type", "int_parsing", "int_from_float", "int_parsing_size"}:
+        return "must be a whole number"
+    if kind in {"float_type", "float_parsing", "finite_number"}:
         return "must be a number"
     if kind == "greater_than_equal":
         return f"must be at least {context['ge']}"
@@ -183,6 +185,12 @@ def _plain(kind: str, message: str, context: dict[str, Any]) -> str:
         return f"must be at most {context['le']}"
     if kind == "timezone_aware":
         return "must have a time zone, as in datetime.now(UTC)"
+    if kind == "datetime_type":
+        return "must be a datetime"
+    if kind == "bool_type":
+        return "must be True or False"
+    if kind == "tuple_type":
+        return "must be one value, or a list of some"
     if kind == "string_type":
         return "must be text"
     return message.removeprefix("Value error, ")

@@ -217,6 +217,14 @@ async def test_what_is_wrong_is_said_in_the_words_of_the_call(
         (lambda: tickets.thread(organization), "ticket: must be a Ticket or its id"),  # type: ignore[arg-type] # as above
         (lambda: tickets.create(organization=ticket, subject="x"), "organization: must be an id"),  # type: ignore[arg-type] # as above
         (lambda: thread.live(2**63), f"after: must be less than {2**63}"),
+        (lambda: thread.rate(4.5), "rating: must be a whole number$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.page(size="5"), "size: must be a whole number$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.page(total="yes"), "total: must be True or False$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.page(status=5), "status: must be one value, or a list of some$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.page(created_after=5), "created_after: must be a datetime$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.page(updated_before="2026"), "updated_before: must be a datetime$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.attachments.read(ticket), "attachment: must be an Attachment$"),  # type: ignore[arg-type] # as above
+        (lambda: tickets.drafts.get("x"), "id: must be a Draft or its id$"),
     ]
     for call, said in wrong:
         with pytest.raises(InvalidInput, match=said):

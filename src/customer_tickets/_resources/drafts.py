@@ -83,7 +83,7 @@ class AsyncDrafts:
             self._connection.rest.from_("ticket_drafts")
             .select(_COLUMNS)
             .eq("user_id", str(self._connection.session.user.id))
-            .eq("id", str(_draft_id(id)))
+            .eq("id", str(_draft_id(id, "id")))
             .order("place", foreign_table="ticket_attachments")
         )
         answer = await self._connection.select(query, _DRAFTS)
@@ -259,8 +259,8 @@ async def _remove(connection: Connection, attachments: Sequence[Attachment]) -> 
             await remove(connection, {f"{gone.user_id}/{gone.id}" for gone in attachments})
 
 
-def _draft_id(draft: Draft | UUID | str) -> UUID:
+def _draft_id(draft: Draft | UUID | str, name: str = "draft") -> UUID:
     try:
         return _UUID.validate_python(draft.id if isinstance(draft, Draft) else draft)
     except ValidationError:
-        raise InvalidInput([FieldError("draft", "must be a Draft or its id")]) from None
+        raise InvalidInput([FieldError(name, "must be a Draft or its id")]) from None

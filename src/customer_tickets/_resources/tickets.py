@@ -17,6 +17,8 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    Strict,
+    StrictBool,
     StrictStr,
     TypeAdapter,
 )
@@ -53,6 +55,8 @@ def _words(search: str) -> str:
 
 
 _Many = BeforeValidator(_listed)
+# A number would be taken as seconds since 1970.
+_Time = Annotated[AwareDatetime, Strict()]
 
 
 class TicketQuery(Frozen):
@@ -62,13 +66,13 @@ class TicketQuery(Frozen):
     status: Annotated[tuple[Status, ...] | None, _Many] = None
     priority: Annotated[tuple[Priority, ...] | None, _Many] = None
     organization: Annotated[UUID | None, BeforeValidator(partial(id_of, kind=Organization))] = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
-    updated_after: AwareDatetime | None = None
-    updated_before: AwareDatetime | None = None
+    created_after: _Time | None = None
+    created_before: _Time | None = None
+    updated_after: _Time | None = None
+    updated_before: _Time | None = None
     sort: SortKey = "-created_at"
     size: Annotated[int, Field(ge=1, le=100, strict=True)] = 20
-    total: bool = False
+    total: StrictBool = False
 
     @property
     def steady(self) -> bool:
