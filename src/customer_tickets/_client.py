@@ -34,7 +34,7 @@ from ._resources.organizations import AsyncOrganizations
 from ._resources.tickets import AsyncTicketPage, TicketQuery
 from ._stores import SessionStore
 from ._thread import AsyncTicketThread, open_thread, pictured
-from ._uploads import AttachmentSource, uploaded
+from ._uploads import AttachmentSource, checked_with, uploaded
 from ._watch import AsyncWatch, Newest, Picture, watch
 
 if TYPE_CHECKING:  # half of the time that an import of the whole package takes
@@ -234,7 +234,8 @@ class AsyncCustomerTickets:
             FileChanged: a file changed while it was sent; no ticket was made.
             Offline: no answer came; the ticket may or may not have been created.
         """
-        ticket = checked(
+        check = partial(
+            checked,
             NewTicket,
             id=id if id is not None else uuid4(),
             subject=subject,
@@ -243,6 +244,7 @@ class AsyncCustomerTickets:
             priority=priority,
             follow_up_of=follow_up_of,
         )
+        ticket = await checked_with(check, attachments)
         async with uploaded(self._connection, ticket.id, attachments, progress) as files:
             return await tickets.create(self._connection, ticket, files)
 

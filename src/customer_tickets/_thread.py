@@ -45,7 +45,7 @@ from ._resources.attachments import AsyncAttachments
 from ._resources.messages import Written
 from ._rows import History, Messages
 from ._session import another_user
-from ._uploads import AttachmentSource, file_list, uploaded
+from ._uploads import AttachmentSource, checked_with, file_list, uploaded
 from ._view import ThreadView, Verification
 from ._watch import AsyncWatch, Picture, watch
 
@@ -194,9 +194,9 @@ class AsyncTicketThread:
         """
         check_flags(wait=wait)
         check_progress(progress)
-        message = checked(
-            NewMessage, id=id if id is not None else uuid4(), body=text, reply_to=reply_to
-        )
+        key = id if id is not None else uuid4()
+        check = partial(checked, NewMessage, id=key, body=text, reply_to=reply_to)
+        message = await checked_with(check, attachments)
         files, connection, ticket_id = file_list(attachments), self._connection, self.ticket.id
         author = connection.session.user
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
 
@@ -21,6 +21,8 @@ from ._files import MOST_FILES, FileSource, MeasuredFile, Upload, measured
 from ._models import Attachment
 from ._progress import ProgressTo, Tell, telling
 from ._storage import Sending, remove, send_file
+
+_T = TypeVar("_T")
 
 Row = dict[str, Any]
 """An attachment as the functions of the database take it."""
@@ -77,6 +79,21 @@ async def uploaded(
         raise
 
 
+async def checked_with(check: Callable[[], _T], sources: Iterable[AttachmentSource]) -> _T:
+    """Return what a check returns; what it finds wrong is named together with the wrong files."""
+    try:
+        return check()
+    except InvalidInput as error:
+        wrong = [*error.fields]
+    try:
+        with ExitStack() as opened:
+            await measured(_new(file_list(sources)), opened)
+    except InvalidInput as error:
+        wrong += error.fields
+    # Outside the handlers, so that the traceback does not show what was rejected.
+    raise InvalidInput(wrong)
+
+
 def file_list(sources: Iterable[AttachmentSource]) -> Sequence[AttachmentSource]:
     """Return the sources as a list; InvalidInput when it is none, or too long."""
     # A path or bytes alone would be taken letter by letter, and a dict by its keys.
@@ -96,7 +113,7 @@ async def _send(
     progress: ProgressTo,
     sent: list[Sending],
 ) -> list[Row]:
-    new = {n: one for n, one in enumerate(sources) if not isinstance(one, Attachment)}
+    new = _new(sources)
     with ExitStack() as opened, telling(progress, len(new)) as teller:
         files = dict(zip(new, await measured(new, opened), strict=True))
         if files:
@@ -111,6 +128,10 @@ async def _send(
         ]
         await _send_all(connection, jobs, sent)
     return rows
+
+
+def _new(sources: Sequence[AttachmentSource]) -> dict[int, FileSource | Upload]:
+    return {n: one for n, one in enumerate(sources) if not isinstance(one, Attachment)}
 
 
 def _row(attachment: Attachment) -> Row:

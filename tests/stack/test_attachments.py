@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from fix_stack import People
 from remote_project import Stack
 from stack.attached import attached, limits, objects, pipe_of, put, tickets_of, with_files
 from stack.conftest import Opener
+from stack.test_tickets import create, requests
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +141,37 @@ async def test_all_wrong_files_are_named_and_none_is_sent(
     assert wrong["attachments[1]"] == "must have at most 26,214,400 bytes and has 26,214,401"
     assert "text/html" in wrong["attachments[2]"]
     assert not any("/storage/" in record.getMessage() for record in caplog.records)
+
+
+async def test_wrong_files_are_named_with_the_wrong_fields(
+    tickets: Client, people: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = await create(tickets, people)
+    thread = await thread_of(tickets, ticket)
+    files = [b"good", "missing.png", Upload(b"x", "a/b")]
+    wrong: Any = "a path"
+    with caplog.at_level(logging.INFO, "httpx"):
+        caplog.clear()
+        calls: list[Callable[[Any], Any]] = [
+            lambda given: tickets.create(
+                organization=people.organization_id, subject="", attachments=given
+            ),
+            lambda given: thread.send("", attachments=given),
+            lambda given: tickets.drafts.save(subject="x" * 201, attachments=given),
+        ]
+        for call in calls:
+            for given, named in (
+                (iter(files), ["attachments[1]", "attachments[2]"]),
+                (wrong, ["attachments"]),
+                ([b"good"], []),
+            ):
+                with pytest.raises(InvalidInput) as caught:
+                    await got(call(given))
+                fields = [problem.field for problem in caught.value.fields]
+                assert fields[0] in {"subject", "text"}
+                assert fields[1:] == named
+        assert requests(caplog) == 0
+    assert not thread.messages
 
 
 @pytest.mark.parametrize("wrong", ["a path", b"bytes", 5, [b""] * 21])

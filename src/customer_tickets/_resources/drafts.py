@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from .._models import Attachment, Draft, Frozen, Message, Organization, Priority
 from .._progress import ProgressTo
 from .._session import another_user
 from .._storage import remove
-from .._uploads import AttachmentSource, file_list, uploaded
+from .._uploads import AttachmentSource, checked_with, file_list, uploaded
 from .._view import ThreadAnswer
 
 _COLUMNS = (
@@ -131,18 +132,21 @@ class AsyncDrafts:
             NotFound: it was submitted or discarded meanwhile, or the ticket is not yours.
         """
         check_progress(progress)
-        changes = {
+        changes: dict[str, object] = {
             "handling_org_id": id_of(organization, Organization),
             "subject": subject,
             "description": description,
             "priority": priority,
             "body": text,
             "reply_to": id_of(reply_to, Message),
-            "attachments": (
-                attachments if isinstance(attachments, Unset) else tuple(file_list(attachments))
-            ),
         }
-        wanted = draft_input(draft, id_of(ticket, Ticket), id, changes)
+        check = partial(draft_input, draft, id_of(ticket, Ticket), id, changes)
+        if isinstance(attachments, Unset):
+            wanted = check()
+        else:
+            wanted = await checked_with(check, attachments)
+            files = tuple(file_list(attachments))
+            wanted = wanted.model_copy(update={"attachments": files})
         return await self._store(wanted, draft, progress)
 
     async def _store(
