@@ -7,6 +7,7 @@ can quote what the customer wrote, so for those the error says the code and not 
 from __future__ import annotations
 
 import json
+import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -175,12 +176,23 @@ def from_network(error: httpx.RequestError) -> Offline:
     """Translate httpx's way of saying that no answer came."""
     if isinstance(error, httpx.TimeoutException):
         offline = Offline("The server did not answer in time.", hint="Is the network up?")
+    elif _has_cause(error, ssl.SSLCertVerificationError):
+        offline = Offline(
+            "The server's certificate is not trusted.",
+            hint="Is it the right URL? SSL_CERT_FILE names the authorities to be trusted.",
+        )
     else:
         offline = Offline("The server could not be reached.", hint="Is the network up?")
     offline.sent = not isinstance(
         error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
     )
     return offline
+
+
+def _has_cause(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def from_auth(error: auth.AuthError, *, signing_up: bool = False) -> CustomerTicketsError:

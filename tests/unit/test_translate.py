@@ -2,10 +2,12 @@
 
 import json
 import re
+import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpcore
 import httpx
 import pytest
 import supabase_auth.errors as auth
@@ -196,3 +198,13 @@ def test_every_class_of_auth_is_translated(kind: type[auth.AuthError]) -> None:
 def test_a_database_that_is_away_for_a_moment_is_worth_another_try(code: str) -> None:
     body = {"code": code, "message": "server closed the connection unexpectedly"}
     assert type(from_response(httpx.Response(400, json=body))) is Unavailable
+
+
+def test_a_certificate_that_is_not_trusted_is_no_lack_of_network() -> None:
+    refused = httpcore.ConnectError("certificate verify failed")
+    refused.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = refused
+    offline = from_network(error)
+    assert (offline.message, offline.sent) == ("The server's certificate is not trusted.", False)
+    assert from_network(httpx.ConnectError("refused")).message != offline.message
