@@ -438,6 +438,17 @@ async def test_writing_into_an_object(tickets: Client, people: People) -> None:
     assert file.getvalue() == b"before " + content
 
 
+async def test_what_takes_text_is_refused_before_anything_is_fetched(
+    tickets: Client, people: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    (one,) = await attached(tickets, people, b"one")
+    with caplog.at_level(logging.INFO, "httpx"):
+        caplog.clear()
+        with pytest.raises(InvalidInput, match="file: must be an object open for writing bytes"):
+            await got(tickets.attachments.write_to(one, io.StringIO()))  # type: ignore[arg-type] # to see
+        assert requests(caplog) == 0
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("change", ["other", "shorter", "longer", "empty"])
 async def test_a_file_that_was_changed_on_the_server_is_refused(

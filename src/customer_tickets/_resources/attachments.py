@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Annotated, BinaryIO, TypeVar, cast
 from unicodedata import normalize
@@ -120,7 +120,7 @@ class AsyncAttachments:
             FileDamaged: it is not the file that was attached any more.
         """
         check_kind(attachment, Attachment, "attachment")
-        writes = callable(getattr(file, "write", None))
+        writes = callable(getattr(file, "write", None)) and not isinstance(file, TextIOBase)
         refuse_unless(writes, "file", "must be an object open for writing bytes")
         with ExitStack() as opened, telling(progress, 1) as teller:
             tell = teller.of(attachment.file_name, attachment.size_bytes, 1)
