@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -28,8 +29,9 @@ _NOT_PLAIN = "The session's file is a folder, a link or something else that is n
 class SessionStore(Protocol):
     """What can keep a session: any object with these three methods, for one user and project.
 
-    They are called one at a time, in a worker thread (`load` also where the client is made), and
-    may raise whatever they like: it becomes a StoreFailed without their words.
+    They are called one at a time, in a worker thread (`load` also where the client is made), so
+    they are plain functions for the asynchronous face too. They may raise whatever they like: it
+    becomes a StoreFailed without their words.
 
     A store that several processes share may have a fourth one, `try_lock()`: it returns at once,
     either a function that unlocks, or None while another process has the lock. It is held during a
@@ -50,7 +52,7 @@ class SessionStore(Protocol):
 
 
 class MemoryStore:
-    """Keeps a session as long as the program runs; clients that share one share the session."""
+    """Keeps a session as long as the program runs; a client that is made with it goes on there."""
 
     def __init__(self) -> None:
         self._text: str | None = None
@@ -196,6 +198,12 @@ def checked_store(store: object) -> SessionStore:
     if isinstance(store, type) or not isinstance(store, SessionStore):
         raise InvalidInput(
             [FieldError("store", "must be a FileStore, or have load, save and clear")]
+        )
+    if any(iscoroutinefunction(do) for do in (store.load, store.save, store.clear)):
+        # Nobody would await them: nothing would be kept, without a word.
+        raise InvalidInput(
+            [FieldError("store", "has methods that are `async def`")],
+            hint="They are called in a thread of their own, where they may block.",
         )
     return store
 

@@ -12,7 +12,14 @@ from uuid import uuid4
 
 import pytest
 
-from customer_tickets import CustomerTickets, FileStore, InvalidInput, MemoryStore, StoreFailed
+from customer_tickets import (
+    AsyncCustomerTickets,
+    CustomerTickets,
+    FileStore,
+    InvalidInput,
+    MemoryStore,
+    StoreFailed,
+)
 from customer_tickets._kept import Kept
 from customer_tickets._models import User
 from customer_tickets._tokens import Tokens, read, written
@@ -283,3 +290,13 @@ def test_nothing_of_a_session_is_logged(store: FileStore, caplog: pytest.LogCapt
     kept.clear(TOKENS)
     assert "ana@example.com" not in caplog.text
     assert repr(store).startswith("FileStore(")
+
+
+@pytest.mark.parametrize("face", [CustomerTickets, AsyncCustomerTickets])
+def test_a_store_that_nobody_would_await_is_refused(face: type[CustomerTickets]) -> None:
+    class Waiting(MemoryStore):
+        async def save(self, text: str) -> None:  # type: ignore[override] # what a caller may do
+            raise AssertionError
+
+    with pytest.raises(InvalidInput, match="store: has methods that are `async def`"):
+        face(URL, "sb_publishable_x", store=Waiting())  # type: ignore[arg-type] # as above
