@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 
 from ._events import MessageAdded, TicketCreated, TicketEvent
 from ._file_names import LONGEST_NAME, name_on_disk
+from ._html import TURNING
 from ._models import Attachment, Feedback, Frozen, Message, Organization, Ticket
 from ._rows import what
 
@@ -274,7 +275,7 @@ def _quoted(text: str) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return plain text as one line of Markdown in which no character has a meaning."""
-    return _MEANING.sub(r"\\\1", " ".join(text.split()))
+    return _MEANING.sub(r"\\\1", " ".join(text.translate(TURNING).split()))
 
 
 def _time(at: datetime) -> str:

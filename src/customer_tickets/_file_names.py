@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import PurePath
 from unicodedata import category, normalize
 
+from ._html import TURNING
+
 LONGEST_NAME = 255
 LONGEST_TYPE = 127
 _LONGEST_ENDING = 24
 _NAMELESS = "attachment"
 ANY_TYPE = "application/octet-stream"
 
-# Marks that turn the direction of writing: with them `gpj.exe` is shown as `exe.jpg`.
-_TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 # Control characters, halves of surrogate pairs, separators of lines and of paragraphs.
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _WINDOWS = '<>:"|?*'
@@ -46,7 +46,7 @@ def stated_name(name: str) -> str:
         raise ValueError("the name must be a file's, not a path")
     if any(category(character) in _CONTROL for character in name):
         raise ValueError("the name must have no control characters")
-    if not _TURNING.isdisjoint(name):
+    if any(ord(character) in TURNING for character in name):
         raise ValueError("the name must not turn the direction of writing")
     return name
 
@@ -60,7 +60,7 @@ def found_name(name: str) -> str:
 
 
 def _replaced(character: str) -> str:
-    if character in _TURNING:
+    if ord(character) in TURNING:
         return ""
     return "_" if character in "/\\" or category(character) in _CONTROL else character
 

@@ -30,8 +30,9 @@ _SHEET = (
 )
 _STATUS = {"open": "○ open", "in-progress": "◐ in progress", "closed": "● closed"}
 _PRIORITY = {"low": "↓ low", "medium": "• medium", "high": "↑ high"}
-# Marks that turn the direction of writing: with them `gpj.exe` is shown as `exe.jpg`.
-_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
+# Marks that turn the direction of writing: with them `gpj.exe` is shown as `exe.jpg`. For
+# str.translate, where what somebody wrote is shown among what they did not write.
+TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 
 
 class HistoryRow(NamedTuple):
@@ -199,7 +200,7 @@ def _framed(inner: str, label: str) -> str:
 
 
 def _text(value: str) -> str:
-    return escape(value.translate(_TURNING))
+    return escape(value.translate(TURNING))
 
 
 def _faint(text: str) -> str:

@@ -132,6 +132,16 @@ def test_nobody_leaves_their_quote(
     assert str(links[0]).startswith("attachments/")
 
 
+def test_nobody_turns_the_direction_of_what_others_wrote() -> None:
+    mark = "\u202e"
+    file = attachment(f"{mark}gpj.exe")
+    page = as_markdown(
+        document(f"s{mark}", "d", "b", f"w{mark}", (file,)), paths_of([file])
+    ).decode()
+    assert mark not in page
+    assert "\ufffdgpj" in page
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=260), max_size=8))
 def test_names_are_safe_and_unlike_each_other(names: list[str]) -> None:
