@@ -278,7 +278,7 @@ class AsyncCustomerTickets:
             updated_before: an aware datetime; only tickets that nothing happened to since.
             sort: created_at, updated_at or priority; a minus sign sorts downwards.
             size: tickets a page, 1 to 100.
-            total: also count the whole list.
+            total: also count the whole list; with a cursor that is one more request.
             cursor: a page's `next_cursor` or `previous_cursor`, to go on there; the other
                 arguments must be the same. Left out, the first page.
 

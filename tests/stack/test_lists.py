@@ -117,6 +117,29 @@ async def test_what_is_no_cursor_is_refused(tickets: Client, cursor: object) -> 
     assert [wrong.field for wrong in caught.value.fields] == ["cursor"]
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("search", [None, "ticket"])
+async def test_the_total_is_that_of_the_whole_list_wherever_the_page_begins(
+    tickets: Client, fill: Fill, search: str | None
+) -> None:
+    fill(9)
+    page = await page_of(tickets, size=2, search=search, status="open", total=True)
+    assert page.total == 3
+    assert page.next_cursor is not None
+    following = await page_of(
+        tickets, size=2, search=search, status="open", total=True, cursor=page.next_cursor
+    )
+    assert (len(following), following.total) == (1, 3)
+    assert following.previous_cursor is not None
+    back = await page_of(
+        tickets, size=2, search=search, status="open", total=True, cursor=following.previous_cursor
+    )
+    assert (back.items, back.total) == (page.items, 3)
+    turned = await before(following)
+    assert turned is not None
+    assert turned.total == 3
+
+
 async def test_a_cursor_that_was_tampered_with_is_a_place_or_refused(
     tickets: Client, people: People
 ) -> None:

@@ -196,13 +196,17 @@ async def fetch_page(
     asked_at = connection.cache.changes()
     # One more than asked for tells whether there is another page.
     answer = await connection.select(_request(connection, query, place), _PAGE)
+    total = answer.total
+    if query.total and place is not None:  # what comes with a place counts from there on
+        whole = query.model_copy(update={"size": 0})
+        total = (await connection.select(_request(connection, whole, None), _PAGE)).total
     items = answer.items[: query.size]
     more = len(answer.items) > query.size
     if place is not None and place.direction == "before":
         items, has_next, has_previous = items[::-1], True, more
     else:
         has_next, has_previous = more, place is not None
-    page = AsyncTicketPage(items, answer.total, has_next, has_previous, query, connection, user)
+    page = AsyncTicketPage(items, total, has_next, has_previous, query, connection, user)
     shown = [ticket.id for ticket in items]
     connection.cache.put(
         key, page, asked_at=asked_at, tickets=shown, any_new=True, any_change=not query.steady
@@ -256,7 +260,7 @@ _Request = BaseSelectRequestBuilder[Any]
 
 
 def _request(connection: Connection, query: TicketQuery, place: Place | None) -> _Request:
-    request = _source(connection, query)
+    request = _source(connection, query, place)
     # Row level security would hide the others anyway: this is for the index, see the docs.
     request = request.eq("user_id", str(connection.session.user.id))
     request = _filtered(request, query)
@@ -272,8 +276,8 @@ def _request(connection: Connection, query: TicketQuery, place: Place | None) ->
     return request.limit(query.size + 1)
 
 
-def _source(connection: Connection, query: TicketQuery) -> _Request:
-    count = CountMethod.exact if query.total else None
+def _source(connection: Connection, query: TicketQuery, place: Place | None) -> _Request:
+    count = CountMethod.exact if query.total and place is None else None
     if query.search:
         # In the body and not in the address: proxies and httpx write addresses into their logs.
         words: Any = {"words": query.search.split()}
