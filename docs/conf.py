@@ -44,7 +44,8 @@ nitpick_ignore_regex = [
             r"|(typing\.)?(Any|Literal|Self|ClassVar|TypeAlias)|(collections\.abc\.)?(Sequence|Iterator"
             r"|AsyncIterator|Callable|Awaitable)|float|int|str|bool|None|dict|tuple|list|type|Exception"
             r"|BaseException|RuntimeError|(psycopg\.)?Connection|TupleRow|(pandas\.)?DataFrame|(enum\.)?StrEnum"
-            r"|(collections\.abc\.)?(Iterable|Mapping)|(os\.)?PathLike|AsyncClient|Client"
+            r"|(collections\.abc\.)?(Iterable|Mapping)|(os\.)?PathLike|(io\.)?BufferedIOBase|AsyncClient"
+            r"|Client"
         ),
     ),
 ]

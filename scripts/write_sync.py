@@ -33,7 +33,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, TYPE_CHECKING, Self, TypeVar
+from typing import IO, Any, Literal, TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets

@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import IO, BinaryIO, TypeVar, cast
 
 import anyio
 
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 Read = Callable[[int, int], bytes]
 
-FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | io.BufferedIOBase
 """A path, the bytes themselves, or an object open for reading bytes.
 
 OSError and ValueError that an object raises become InvalidInput; anything else is raised as it is.

@@ -42,7 +42,8 @@ class SessionStore(Protocol):
         """Return the text that was saved last, None when there is none."""
         ...
 
-    def save(self, text: str) -> None:
+    # Whatever a store of somebody else's calls it.
+    def save(self, text: str, /) -> None:
         """Keep this text instead of the last one. It is a secret, as good as a password."""
         ...
 

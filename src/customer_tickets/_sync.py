@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from ._client import AsyncCustomerTickets
@@ -440,7 +440,7 @@ class Attachments:
         )
 
     def write_to(
-        self, attachment: Attachment, file: BinaryIO, *, progress: ProgressTo = None
+        self, attachment: Attachment, file: IO[bytes], *, progress: ProgressTo = None
     ) -> int:
         """Write an attachment into an object open for writing bytes; return how many bytes.
 

@@ -1,8 +1,13 @@
 """How the public API is used, for type checkers: checked by mypy and pyright, never run."""
 
+import gzip
+from io import BytesIO
 from pathlib import Path
+from subprocess import PIPE, Popen
+from tempfile import NamedTemporaryFile, SpooledTemporaryFile
 from typing import Any, assert_type
 from uuid import UUID
+from zipfile import ZipFile
 
 import pandas
 from supabase import AsyncClient, Client
@@ -71,6 +76,25 @@ def blocking(organization: Organization) -> None:
                         pass
 
 
+def every_kind_of_file(thread: TicketThread, tickets: CustomerTickets) -> None:
+    with (
+        Popen(["ls"], stdout=PIPE) as program,
+        ZipFile("x") as packed,
+        packed.open("y") as member,
+        gzip.open("x.gz") as zipped,
+        NamedTemporaryFile() as named,
+        SpooledTemporaryFile() as spooled,
+        Path("x").open("rb") as opened,
+    ):
+        assert program.stdout is not None
+        thread.send("x", attachments=[program.stdout, member, zipped, named, spooled, opened])
+        thread.send("x", attachments=[BytesIO(b"x"), Upload(program.stdout), Upload(zipped)])
+        for attachment in thread.attachments:
+            tickets.attachments.write_to(attachment, named)
+            tickets.attachments.write_to(attachment, spooled)
+            tickets.attachments.write_to(attachment, BytesIO())
+
+
 async def waiting(organization: Organization) -> None:
     async with AsyncCustomerTickets("https://abc.supabase.co", "sb_publishable_x") as tickets:
         ticket = await tickets.create(organization=organization, subject="x")
@@ -94,7 +118,7 @@ def mistakes(tickets: CustomerTickets, organization: Organization) -> None:
 
 class Row:
     def load(self) -> str | None: ...
-    def save(self, text: str) -> None: ...
+    def save(self, whatever: str) -> None: ...
     def clear(self) -> None: ...
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from io import BytesIO, TextIOBase
 from pathlib import Path
-from typing import Annotated, BinaryIO, TypeVar, cast
+from typing import IO, Annotated, BinaryIO, TypeVar, cast
 from unicodedata import normalize
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -109,7 +109,7 @@ class AsyncAttachments:
         return target
 
     async def write_to(
-        self, attachment: Attachment, file: BinaryIO, *, progress: ProgressTo = None
+        self, attachment: Attachment, file: IO[bytes], *, progress: ProgressTo = None
     ) -> int:
         """Write an attachment into an object open for writing bytes; return how many bytes.
 
