@@ -63,6 +63,12 @@ _FOREIGN_CODES: dict[str, tuple[type[CustomerTicketsError], str, str | None]] = 
         "This id was already used, for something else.",
         "Leave the id out, or repeat the call with the same content.",
     ),
+    # Looked for before every write: it has gone since, or a token outlives its account.
+    "23503": (
+        NotFound,
+        "What this belongs to is not there any more.",
+        "Was the account or the organization removed?",
+    ),
     "42501": (NotAllowed, "You are not allowed to do this.", None),
     "XX000": (Busy, "Two writes met in the database.", "Repeat the call."),
     "40001": (Busy, "Two writes met in the database.", "Repeat the call."),

@@ -1,6 +1,7 @@
 """Create, list and count tickets, over HTTP, in both faces."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -74,6 +75,21 @@ async def test_an_unknown_organization_is_named_by_the_server(tickets: Client) -
     assert [wrong.field for wrong in caught.value.fields] == ["organization"]
     assert caught.value.code == "TK001"
     assert caught.value.request_id
+
+
+async def test_an_account_that_was_removed_has_nothing_and_is_told_so(
+    tickets: Client, people: People, supabase_database: psycopg.Connection[Any]
+) -> None:
+    supabase_database.execute("delete from auth.users where id = %s", [people.ana.id])
+    assert len(await page_of(tickets)) == 0
+    writes: list[Callable[[], Any]] = [
+        lambda: create(tickets, people),
+        lambda: create(tickets, people, attachments=[b"one"]),
+        lambda: got(tickets.drafts.save(subject="x")),
+    ]
+    for write in writes:
+        with pytest.raises(NotFound, match="Was the account"):
+            await write()
 
 
 async def test_repeating_with_the_same_id_returns_the_same_ticket(
