@@ -6,6 +6,7 @@ Where several belong together, they are checked as one; see `_inputs`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 from ._errors import FieldError, InvalidInput
@@ -60,6 +61,9 @@ def check_progress(progress: object) -> None:
     """Raise InvalidInput unless it is a function, True, False or None."""
     fits = progress is None or isinstance(progress, bool) or callable(progress)
     refuse_unless(fits, "progress", "must be a function, True for a bar, or None")
+    # Called as bytes go through, where nobody can await it.
+    plain = not iscoroutinefunction(progress)
+    refuse_unless(plain, "progress", "must be a plain function, and not `async def`")
 
 
 # In seconds, 46 days: what locks can still count on every system.

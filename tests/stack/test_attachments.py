@@ -324,6 +324,26 @@ async def test_a_bar_without_rich_says_what_to_install(
         await with_files(tickets, people, b"x", progress=True)
 
 
+async def test_a_progress_that_nobody_would_await_is_refused(
+    tickets: Client, people: People, tmp_path: Path
+) -> None:
+    async def show(now: Progress) -> None:
+        raise AssertionError
+
+    ticket = await create(tickets, people, attachments=[b"one"])
+    thread = await thread_of(tickets, ticket)
+    calls: list[Callable[[], Any]] = [
+        lambda: create(tickets, people, attachments=[b"one"], progress=show),
+        lambda: got(thread.send("x", attachments=[b"one"], progress=show)),
+        lambda: got(tickets.drafts.save(subject="x", attachments=[b"one"], progress=show)),
+        lambda: got(tickets.attachments.save(thread.attachments[0], tmp_path, progress=show)),
+        lambda: got(tickets.export(tmp_path / "all", progress=show)),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInput, match="progress: must be a plain function"):
+            await call()
+
+
 async def test_a_progress_that_raises_stops_everything(
     tickets: Client,
     people: People,
