@@ -384,7 +384,10 @@ class Drafts:
         return DraftEditor(self._portal, self._async.edit(draft, ticket=ticket, every=every))
 
     def discard(self, draft: Draft | UUID | str) -> bool:
-        """Throw a draft away with its attachments; False when it was not there any more."""
+        """Throw a draft away with its attachments; False when it was not there any more.
+
+        That is the answer too when an earlier one of the same call was lost on its way.
+        """
         return self._portal.run(self._async.discard, draft)
 
     def submit(self, draft: Draft) -> Submitted:

@@ -203,7 +203,10 @@ class AsyncDrafts:
         )
 
     async def discard(self, draft: Draft | UUID | str) -> bool:
-        """Throw a draft away with its attachments; False when it was not there any more."""
+        """Throw a draft away with its attachments; False when it was not there any more.
+
+        That is the answer too when an earlier one of the same call was lost on its way.
+        """
         known = _draft_id(draft)
         answer = await self._connection.call(
             "discard_draft", {"id": known}, _DISCARDED, write_id=known
