@@ -128,6 +128,8 @@ class _Run:
         self._folder = folder
         self._attachments = attachments
         self._user_id = connection.session.user.id
+        # What is kept for a page's reader may be minutes old; an export is of now.
+        connection.cache.clear()
         self._saved_at = time.monotonic()
 
     async def all(self, ticket_id: UUID | None, progress: ProgressTo) -> None:

@@ -37,6 +37,7 @@ from fix_stack import People
 from remote_project import Stack, as_server
 from stack.attached import BUCKET, with_files
 from stack.conftest import Opener
+from stack.test_tickets import create
 
 pytestmark = pytest.mark.anyio
 
@@ -207,6 +208,18 @@ async def test_what_is_there_is_not_fetched_again(
     one = await exported(tickets, tmp_path / "e", ticket=other)
     assert (one.tickets, one.skipped) == (1, 1)
     assert len(json.loads((tmp_path / "e" / "manifest.json").read_text())["tickets"]) == 2
+
+
+async def test_an_export_is_of_now_whatever_is_kept(
+    opener: Opener, people: People, office: Office, tmp_path: Path
+) -> None:
+    tickets = await opener(people.ana, cache=60.0)
+    ticket = await create(tickets, people)
+    assert (await exported(tickets, tmp_path / "all")).messages == 0
+    office.answer(ticket.id, "Meanwhile")
+    await create(await opener(people.ana), people, "Elsewhere")
+    report = await exported(tickets, tmp_path / "all")
+    assert (report.tickets, report.messages, report.skipped) == (2, 1, 0)
 
 
 async def test_attachments_can_be_left_out_and_fetched_later(
