@@ -10,9 +10,19 @@ from uuid import UUID
 
 import pytest
 
-from customer_tickets import CustomerTickets, FeedStopped
+from customer_tickets import CustomerTickets, FeedState, FeedStopped
 from customer_tickets.devstack import LocalStack
-from faces import Client, Office, got, opened, opened_list, thread_of
+from faces import (
+    Client,
+    Office,
+    closed,
+    got,
+    next_event,
+    opened,
+    opened_list,
+    thread_of,
+    until,
+)
 from fix_stack import People
 from stack.conftest import Opener
 from tcp_proxy import TcpProxy
@@ -122,3 +132,26 @@ async def test_an_answer_that_comes_after_sign_out_is_dropped(
         assert isinstance(event, FeedStopped)
         await asyncio.sleep(max(0.0, began + 1.5 - time.monotonic()))
         assert thread.messages == shown
+
+
+@pytest.mark.parametrize("end", ["sign out", "close"])
+async def test_a_feed_whose_topic_was_refused_ends_like_any_other(
+    opener: Opener, people: People, stack: LocalStack, office: Office, end: str
+) -> None:
+    tickets = await opener(people.ana)
+    ticket = await got(tickets.create(organization=people.organization_id, subject="x"))
+    words = "Unauthorized: You do not have permissions to read from this Channel topic"
+    stack.faults.refuse_joins(words, topic=f"ticket:{ticket.id}", times=1)
+    thread = await thread_of(tickets, ticket)
+    async with opened(thread.live(poll_every=0.2)) as feed:
+        await until(feed, FeedState.POLLING)
+        assert feed.reason is not None
+        for text in ("read with the next one", "and not handed out"):
+            office.answer(ticket.id, text)
+        assert (await next_event(feed)).seq == 2
+        await (got(tickets.sign_out()) if end == "sign out" else closed(tickets))
+        if end == "sign out" or not isinstance(tickets, CustomerTickets):
+            last = await got(feed.next(timeout=5))
+            assert isinstance(last, FeedStopped)
+            assert (last.reason, last.after_seq) == ("signed_out", 2)
+        assert feed.state is FeedState.STOPPED

@@ -46,6 +46,8 @@ class Line:
         self._pace = pace if pace is not None else Pace()
         self._gate = Gate(self._pace.joins_per_second)
         self._wires: list[_Wire] = []
+        # All of them: a wire forgets the bells of a topic that was refused.
+        self._bells: set[Bell] = set()
         self._checking: asyncio.Task[None] | None = None
         self._next_check: asyncio.Task[None] | None = None
         self._closed = False
@@ -56,10 +58,8 @@ class Line:
         Raises:
             ClientClosed: after `aclose`.
         """
-        if self._closed:
-            raise ClientClosed("This client is closed.", hint="Make a new one.")
         bell = Bell(topic, ticket)
-        self._wire_for(topic).listen(bell)
+        self._add(bell)
         return bell
 
     def enter(self, room: Room) -> None:
@@ -68,12 +68,11 @@ class Line:
         Raises:
             ClientClosed: after `aclose`.
         """
-        if self._closed:
-            raise ClientClosed("This client is closed.", hint="Make a new one.")
-        self._wire_for(room.topic).listen(room)
+        self._add(room)
 
     def leave(self, bell: Bell) -> None:
         """Stop listening; the last one to leave a topic closes it."""
+        self._bells.discard(bell)
         for wire in self._wires:
             wire.topics.remove(bell)
         self._wires = [wire for wire in self._wires if wire.topics.wanted or wire.up]
@@ -113,15 +112,24 @@ class Line:
 
     async def hang_up(self) -> None:
         """End every feed: nothing is delivered to any bell of now after this."""
+        bells, self._bells = self._bells, set()
+        for bell in bells:
+            bell.close()
         wires, self._wires = self._wires, []
         for wire in wires:
-            wire.silence()
+            wire.topics.clear()
         for check in (self._checking, self._next_check):
             if check is not None:
                 check.cancel()
         self._checking = self._next_check = None
         for wire in wires:
             await wire.aclose()
+
+    def _add(self, bell: Bell) -> None:
+        if self._closed:
+            raise ClientClosed("This client is closed.", hint="Make a new one.")
+        self._bells.add(bell)
+        self._wire_for(bell.topic).listen(bell)
 
     def _wire_for(self, topic: str) -> _Wire:
         for wire in self._wires:
