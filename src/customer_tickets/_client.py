@@ -7,7 +7,7 @@ Longer than a module should be: each feature of the product has a method here, m
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from ._arguments import check_flags
-from ._errors import FieldError, InvalidInput
+from ._errors import FieldError, InvalidInput, SignInRequired
 from ._export import ExportReport, export
 from ._inputs import Credentials, FeedOptions, NewAccount, NewTicket, checked, id_of
 from ._keys import from_environment
@@ -160,9 +160,9 @@ class AsyncCustomerTickets:
                 be confirmed first.
         """
         account = checked(NewAccount, email=email, password=password, display_name=display_name)
-        user = await self._session.sign_up(account.email, account.password, account.display_name)
-        await self._forget_user()
-        return user
+        return await self._begin(
+            self._session.sign_up(account.email, account.password, account.display_name)
+        )
 
     async def sign_in(self, email: str, password: str) -> User:
         """Sign in with e-mail and password.
@@ -172,9 +172,7 @@ class AsyncCustomerTickets:
             SignInFailed: wrong, not confirmed, or banned.
         """
         checked_in = checked(Credentials, email=email, password=password)
-        user = await self._session.sign_in(checked_in.email, checked_in.password)
-        await self._forget_user()
-        return user
+        return await self._begin(self._session.sign_in(checked_in.email, checked_in.password))
 
     async def set_session(self, access_token: str, refresh_token: str) -> User:
         """Go on with a session that was begun elsewhere, once the server has accepted it.
@@ -185,9 +183,7 @@ class AsyncCustomerTickets:
             InvalidInput: these cannot be tokens; no request was made.
             SignInFailed: the server does not accept them.
         """
-        user = await self._session.take_over(access_token, refresh_token)
-        await self._forget_user()
-        return user
+        return await self._begin(self._session.take_over(access_token, refresh_token))
 
     async def sign_out(self, *, everywhere: bool = False) -> None:
         """End the session; live feeds stop, so nothing is delivered after this returns.
@@ -442,12 +438,30 @@ class AsyncCustomerTickets:
             self._connection, to, wanted, attachments=attachments, progress=progress
         )
 
+    async def _begin(self, beginning: Awaitable[User]) -> User:
+        before = self._signed_in()
+        try:
+            user = await beginning
+        except BaseException:
+            # Cancelled too late, or not kept in the store: somebody else is here nevertheless.
+            if self._signed_in() != before:
+                await self._forget_user()
+            raise
+        await self._forget_user()
+        return user
+
+    def _signed_in(self) -> UUID | None:
+        try:
+            return self.user.id
+        except SignInRequired:
+            return None
+
     async def _forget_user(self) -> None:
         # After the change, so that nothing of the last user's begins anew meanwhile. The server
         # would go on delivering to a websocket that it let in as somebody else.
-        await self._line.hang_up()
         self._organizations.forget()
         self._connection.cache.clear()
+        await self._line.hang_up()
 
 
 def _ticket_id(ticket: Ticket | UUID | str) -> UUID:

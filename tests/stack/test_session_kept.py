@@ -432,6 +432,36 @@ async def test_a_sign_in_that_is_cancelled_while_it_is_stored_is_whole_or_not_at
     await client.aclose()
 
 
+@pytest.mark.parametrize("cut_short", ["not kept", "cancelled"])
+async def test_what_was_the_last_users_goes_however_the_next_sign_in_ends(
+    stack: Stack, people: People, cut_short: str
+) -> None:
+    store = Unlocked()
+    began = threading.Event()
+
+    def slow() -> None:
+        began.set()
+        time.sleep(0.2)
+
+    async with AsyncCustomerTickets(
+        stack.url, stack.publishable_key, cache=600, store=store
+    ) as client:
+        await client.sign_in(people.ana.email, people.ana.password)
+        ticket = await client.create(organization=people.organization_id, subject="Ana's own")
+        assert ticket in (await client.page()).items
+        async with (await client.thread(ticket)).live() as feed:
+            store.before_save = full if cut_short == "not kept" else slow
+            signing_in = asyncio.create_task(client.sign_in(people.ben.email, people.ben.password))
+            if cut_short == "cancelled":
+                await asyncio.to_thread(began.wait, 10)
+                signing_in.cancel()
+            with pytest.raises((StoreFailed, asyncio.CancelledError)):
+                await signing_in
+            assert client.user.id == people.ben.id
+            assert feed.state == "stopped"
+            assert (await client.page()).items == ()
+
+
 async def test_people_who_come_and_go_while_tokens_are_refreshed_never_mix(
     stack: Stack, people: People, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
