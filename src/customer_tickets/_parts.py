@@ -14,6 +14,7 @@ import httpx
 
 from ._borrowed import AnySession, BorrowedSession, lent
 from ._connection import Connection
+from ._kept import uninterrupted
 from ._keys import checked_cache, checked_key, checked_timeout, checked_url
 from ._live.line import Line
 from ._one_loop import check_loop
@@ -75,7 +76,10 @@ class Parts:
             raise
 
     async def aclose(self) -> None:
-        """Close everything; feeds end."""
+        """Close everything, also when this is cancelled meanwhile; feeds end."""
+        await uninterrupted(self._close())
+
+    async def _close(self) -> None:
         await self.connection.aclose()
         await self.line.aclose()
         await self.session.aclose()

@@ -8,7 +8,9 @@ import pytest
 
 from customer_tickets import AsyncCustomerTickets, ClientClosed, Offline
 from customer_tickets.devstack import LocalStack
+from faces import until
 from fix_stack import People
+from live_harness import PASSWORD, Scene, nothing_left
 from tcp_proxy import TcpProxy
 
 
@@ -35,3 +37,27 @@ async def test_calls_end_and_no_socket_stays_open(
         gc.collect()
     ours = [one for one in warned if issubclass(one.category, ResourceWarning)]
     assert not ours, [str(one.message) for one in ours]
+
+
+@pytest.mark.anyio
+@pytest.mark.faults
+async def test_who_is_cancelled_while_closing_is_cancelled_and_all_is_closed(
+    scene: Scene, stack: LocalStack, proxy: TcpProxy
+) -> None:
+    async def program() -> None:
+        async with AsyncCustomerTickets(proxy.url, stack.publishable_key) as tickets:
+            await tickets.sign_in(scene.email, PASSWORD)
+            thread = await tickets.thread(scene.ticket())
+            async with thread.live() as feed:
+                await until(feed, "live")
+            proxy.half_open()  # so that hanging up takes its half a second
+            closing.set()
+
+    async with nothing_left():
+        closing = asyncio.Event()
+        running = asyncio.create_task(program())
+        await closing.wait()
+        await asyncio.sleep(0.1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running

@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from uuid import UUID
 
 from .._borrowed import AnySession
@@ -122,8 +121,12 @@ class Line:
             if check is not None:
                 check.cancel()
         self._checking = self._next_check = None
-        for wire in wires:
-            await wire.aclose()
+        ending = [wire.task for wire in wires if wire.task is not None]
+        for task in ending:
+            task.cancel()
+        if ending:
+            # Not `await`: whoever is cancelled here must not take it for the end of such a task.
+            await asyncio.wait(ending)
 
     def _add(self, bell: Bell) -> None:
         if self._closed:
@@ -156,29 +159,22 @@ class _Wire:
         self.topics = Topics()
         self._make = make
         self._pace = pace
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> bool:
         """Whether there is, or soon will be, a websocket."""
-        return self._task is not None and not self._task.done()
+        return self.task is not None and not self.task.done()
 
     def listen(self, bell: Bell) -> None:
         self.topics.add(bell)
         if not self.up:
-            self._task = asyncio.create_task(self._keep_up(), name="customer_tickets.live")
+            self.task = asyncio.create_task(self._keep_up(), name="customer_tickets.live")
 
     def silence(self) -> None:
         for bell in self.topics.bells():
             bell.close()
         self.topics.clear()
-
-    async def aclose(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _keep_up(self) -> None:
         failures, trouble_since = 0, time.monotonic()
