@@ -98,8 +98,9 @@ class Outbox:
         self.view.outgoing.pop(failed.id, None)
 
     def _fail(self, pending: Message, error: BaseException) -> None:
-        # Its echo may have come by the live feed meanwhile: then it is confirmed, not failed.
-        if pending.id in self.view.outgoing:
+        # The server may have confirmed it meanwhile, by its answer or by the live feed.
+        shown = self.view.outgoing.get(pending.id)
+        if shown is not None and shown.state == "pending":
             failed = pending.model_copy(update={"state": "failed", "error": error})
             self.view.show_outgoing(failed)
 

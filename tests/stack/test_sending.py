@@ -230,6 +230,30 @@ async def test_a_cancelled_message_is_shown_as_failed_and_arrives_once_when_retr
         assert [message.body for message in thread.messages] == ["Cancelled"]
 
 
+@pytest.mark.faults
+async def test_a_message_that_the_server_has_confirmed_is_not_failed_by_a_cancellation(
+    stack: LocalStack, people: People, office: Office
+) -> None:
+    """What others did just before is still being read: until then it has no place."""
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as client:
+        await client.sign_in(people.ana.email, people.ana.password)
+        thread = await client.thread(await create(client, people))
+        office.answer(thread.ticket.id, "Just before")
+        stack.faults.delay("/rest/v1/rpc/ticket_events_after", 1.5)
+        sending = asyncio.create_task(thread.send("Mine"))
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if [message.state for message in thread.messages] == ["confirmed"]:
+                break
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert [(m.body, m.state) for m in thread.messages] == [("Mine", "confirmed")]
+        async with thread.live() as feed:
+            assert [(await next_event(feed)).seq for _ in range(2)] == [2, 3]
+        assert [m.body for m in thread.messages] == ["Just before", "Mine"]
+
+
 async def test_many_at_once_arrive_once_each(stack: LocalStack, people: People) -> None:
     async with AsyncCustomerTickets(stack.url, stack.publishable_key) as tickets:
         await tickets.sign_in(people.ana.email, people.ana.password)
