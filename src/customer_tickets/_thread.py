@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -379,16 +380,16 @@ class AsyncTicketThread:
         A thread that a live feed keeps up to date is the same as the server, however often the
         network died: this reads everything again and holds it to that.
         """
-        shown = self._view.history
+        shown = copy(self._view)  # what it shows by now: a feed or a write may add to it meanwhile
         server: list[TicketEvent] = []
-        place, end = (shown[0].seq - 1, shown[-1].seq) if shown else (0, 0)
+        place, end = (shown.history[0].seq - 1, shown.read_to) if shown.history else (0, 0)
         while place < end:
             newer = await history.events_after(self._connection, self.ticket.id, place)
             if not newer.events:
                 break
             server += newer.events
             place = newer.events[-1].seq
-        return self._view.compared(server)
+        return shown.compared(server)
 
     async def watch(self) -> AsyncWatch:
         """Show the thread in a notebook's cell and keep it up to date there; return at once.

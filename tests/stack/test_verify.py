@@ -1,12 +1,17 @@
 """A thread can be held to what the server has."""
 
+from uuid import UUID
+
 import psycopg
 import pytest
 
-from customer_tickets import MessageAdded
+from customer_tickets import AsyncCustomerTickets, MessageAdded
+from customer_tickets._connection import Connection
+from customer_tickets._resources import history
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, got, next_event, opened, thread_of
 from fix_stack import People
+from remote_project import Stack
 from stack.test_tickets import create
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +50,27 @@ async def test_older_history_is_what_a_live_reader_got(
     async with opened(thread.live(0)) as feed:
         live = [await next_event(feed) for _ in range(121)]
     assert list(thread.history) == live
+
+
+async def test_what_is_shown_later_than_it_was_read_differs_in_nothing(
+    stack: Stack, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as client:
+        await client.sign_in(people.ana.email, people.ana.password)
+        thread = await client.thread(
+            await client.create(organization=people.organization_id, subject="x")
+        )
+        ask = history.events_after
+
+        async def slow(connection: Connection, ticket: UUID, seq: int) -> history.Newer:
+            answer = await ask(connection, ticket, seq)
+            await thread.send("Shown while the answer is on its way")
+            return answer
+
+        monkeypatch.setattr(history, "events_after", slow)
+        checked = await thread.verify()
+        assert checked, checked
+        assert (checked.last_seq, thread.ticket.last_seq) == (1, 2)
 
 
 @pytest.mark.faults
