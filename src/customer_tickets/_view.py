@@ -65,11 +65,12 @@ class ThreadView:
 
     def __init__(self, answer: ThreadAnswer) -> None:
         self.outgoing: dict[UUID, Message] = {}
+        self.ticket = answer.ticket
         self.restart(answer)
 
     def restart(self, answer: ThreadAnswer) -> None:
         """Show a whole new answer, and what is on its way as before."""
-        self.ticket = answer.ticket
+        self.ticket = self._as_read(answer.ticket)
         self.organization = answer.organization
         self.can = answer.can
         self.confirmed: tuple[Message, ...] = ()
@@ -133,10 +134,13 @@ class ThreadView:
             event.message for event in (*older, *newer) if isinstance(event, MessageAdded)
         )
         if ticket.last_seq >= self.ticket.last_seq:
-            # Reading goes forward only, so a higher position is the newer one.
-            read = max(ticket.last_read_seq, self.ticket.last_read_seq)
-            self.ticket = ticket.model_copy(update={"last_read_seq": read})
+            self.ticket = self._as_read(ticket)
             self.can = can if can is not None else self.can
+
+    def _as_read(self, ticket: Ticket) -> Ticket:
+        # Reading goes forward only, so a higher position is the newer one.
+        read = max(ticket.last_read_seq, self.ticket.last_read_seq)
+        return ticket.model_copy(update={"last_read_seq": read})
 
     def compared(self, events: Iterable[TicketEvent]) -> Verification:
         """Compare what is shown with what the server has of the same numbers."""

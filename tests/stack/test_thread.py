@@ -23,9 +23,13 @@ from customer_tickets import (
     TicketEdited,
     TicketNotClosed,
 )
+from customer_tickets._connection import Connection
+from customer_tickets._resources import threads
+from customer_tickets._view import ThreadAnswer
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, Thread, got, thread_of
 from fix_stack import People
+from remote_project import Stack
 from stack.conftest import Opener
 from tcp_proxy import TcpProxy
 
@@ -319,3 +323,23 @@ async def test_two_at_once_with_one_key_write_once(people: People, stack: LocalS
         assert sent[0] == sent[1]
         await asyncio.gather(*(thread.close_ticket(request_id=key) for thread in threads))
     assert await written_once(stack, key) == [1, 1, 1]
+
+
+async def test_what_was_read_while_a_refresh_was_on_its_way_stays_read(
+    stack: Stack, people: People, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as client:
+        await client.sign_in(people.ana.email, people.ana.password)
+        ticket = await client.create(organization=people.organization_id, subject="Help")
+        office.answer(ticket.id, "Hello")
+        thread = await client.thread(ticket)
+        ask = threads.read
+
+        async def slow(connection: Connection, ticket: UUID) -> ThreadAnswer:
+            answer = await ask(connection, ticket)
+            await thread.mark_read()
+            return answer
+
+        monkeypatch.setattr(threads, "read", slow)
+        await thread.refresh()
+        assert not thread.ticket.unread
