@@ -27,7 +27,7 @@ from ._inputs import (
     checked,
 )
 from ._live.line import Line
-from ._live.people import AsyncPeople, Person
+from ._live.people import AsyncPeople, Person, meeting_place
 from ._live.ticket_feed import AsyncTicketFeed
 from ._models import (
     Attachment,
@@ -136,6 +136,7 @@ class AsyncTicketThread:
         # Unless a write or an event was shown meanwhile: then this is the older picture.
         if ThreadView(answer).read_to >= self._view.read_to:
             self._view.restart(answer)
+            self._wake_people()
 
     async def older_messages(self, size: int = 50) -> bool:
         """Read up to `size` (1 to 500) messages before the oldest; return if there are more."""
@@ -455,20 +456,28 @@ class AsyncTicketThread:
             raise another_user()
         if newer.events:
             self._connection.cache.changed(self.ticket.id)
-        self._view.merge(newer.events, newer.ticket, newer.can)
+        self._show(newer.events, newer.ticket, newer.can)
         return newer.events, newer.ticket.last_seq
 
     async def _take(self, written: Written) -> Ticket:
         """Show what an own write did, and what others did just before it."""
         self._connection.cache.changed(self.ticket.id)
         events = () if written.event is None else (written.event,)
-        self._view.merge(events, written.ticket, written.can)
+        self._show(events, written.ticket, written.can)
         # The write succeeded, whatever happens now: what cannot be had in a moment comes with the
         # next refresh or event.
         with suppress(CustomerTicketsError, TimeoutError):
             async with asyncio.timeout(_CATCH_UP_PATIENCE):
                 await self._show_up_to(self.ticket.last_seq)
         return self.ticket
+
+    def _show(self, events: Sequence[TicketEvent], ticket: Ticket, can: Permissions) -> None:
+        self._view.merge(events, ticket, can)
+        self._wake_people()
+
+    def _wake_people(self) -> None:
+        """Have whoever waits for who is here look again: who has acted types no more."""
+        self._line.wake(meeting_place(self.ticket.id))
 
 
 @asynccontextmanager

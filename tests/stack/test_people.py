@@ -140,6 +140,33 @@ async def test_staff_and_customer_see_one_another_come_type_and_go(
     assert await got(seen.next(timeout=1)) is None
 
 
+@pytest.mark.parametrize("reads", ["a feed", "a refresh"])
+async def test_whoever_waits_is_told_at_once_when_a_typist_has_acted(
+    thread: Thread, stack: Stack, people: Everybody, office: Office, reads: str
+) -> None:
+    async with (
+        present(thread) as seen,
+        colleague(stack, people.eva, thread.ticket.id) as eva,
+        opened(thread.live()) as feed,
+    ):
+        await eva.join(str(people.eva.id))
+        await eva.say({"user_id": str(people.eva.id)})
+        await eventually(seen, lambda: len(seen.typists) == 1)
+        await got(seen.next(timeout=0.2))  # has shown that
+        loop = asyncio.get_running_loop()
+        waiting = (
+            loop.create_task(seen.next())
+            if isinstance(seen, AsyncPeople)
+            else loop.run_in_executor(None, seen.next)
+        )
+        await asyncio.sleep(0.1)
+        office.answer(thread.ticket.id, "Hello")
+        await (next_event(feed) if reads == "a feed" else got(thread.refresh()))
+        picture = await asyncio.wait_for(waiting, 2)  # and not when her word lapses, after six
+        assert picture is not None
+        assert picture.typists == ()
+
+
 async def test_typing_lapses_and_is_said_once_in_three_seconds(
     thread: Thread, stack: Stack, people: Everybody
 ) -> None:

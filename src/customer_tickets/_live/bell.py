@@ -107,6 +107,10 @@ class Bell:
             self._ended.set_result(None)
         self._signal.set()
 
+    def wake(self) -> None:
+        """Have the listener look again: something outside of the topic has changed."""
+        self._signal.set()
+
     def ended(self) -> asyncio.Future[None]:
         """Return what is done when it is closed, for whoever waits for something else as well."""
         if self._ended is None:

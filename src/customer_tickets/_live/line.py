@@ -76,6 +76,12 @@ class Line:
             wire.topics.remove(bell)
         self._wires = [wire for wire in self._wires if wire.topics.wanted or wire.up]
 
+    def wake(self, topic: str) -> None:
+        """Have all who listen to a topic look again: something outside of it has changed."""
+        for wire in self._wires:
+            for bell in wire.topics.bells(topic):
+                bell.wake()
+
     @property
     def crowded(self) -> bool:
         """Whether `check` is cheaper than that each feed asks for itself."""

@@ -19,6 +19,11 @@ from .room import Room
 from .typists import SAID_EVERY, Throttle
 
 
+def meeting_place(ticket: UUID) -> str:
+    """Return the topic on which a ticket's people meet."""
+    return f"ticket:{ticket}:presence"
+
+
 class Meeting(Protocol):
     """Where people meet: the client's line."""
 
@@ -75,7 +80,7 @@ class AsyncPeople:
     """
 
     def __init__(self, view: ThreadView, user: UUID, *, line: Meeting) -> None:
-        topic, name = f"ticket:{view.ticket.id}:presence", view.name_of(user)
+        topic, name = meeting_place(view.ticket.id), view.name_of(user)
         self._view = view
         self._line = line
         self._room = Room(topic, user, name, lambda: view.read_to)
