@@ -63,7 +63,7 @@ class Recovery:
         self.last = last
         self.behind = True
         self.lagging = False
-        self._start = last
+        self._reached = False
         self._announced = last
         self._short = 0
 
@@ -98,8 +98,11 @@ class Recovery:
             Ahead: the sequence ends before `last`: at the first answer, or in so many answers in a
                 row that it is no replica's delay.
         """
-        self._short = self._short + 1 if newest < self.last else 0
-        if self._short and (self._start == self.last or self._short >= _NO_DELAY):
+        if newest >= self.last:
+            self._short, self._reached = 0, True
+        else:
+            self._short += 1
+        if self._short and (not self._reached or self._short >= _NO_DELAY):
             raise Ahead(f"Nothing to go on from: the ticket's last event is number {newest}")
         taken: list[_E] = []
         for event in events:

@@ -135,6 +135,14 @@ def test_a_place_that_the_ticket_has_not_reached_is_said() -> None:
         reader.fetched([], 5)
 
 
+def test_a_replica_that_is_behind_where_a_reader_began_is_no_restored_table() -> None:
+    recovery = Recovery(5)
+    recovery.fetched([], 5)
+    for _ in range(7):
+        assert recovery.fetched([], 4) == []
+    assert recovery.fetched([Event(6)], 6) == [Event(6)]
+
+
 def test_a_table_that_ends_before_what_was_handed_out_was_restored() -> None:
     recovery = Recovery(0)
     recovery.fetching()
