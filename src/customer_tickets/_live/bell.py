@@ -41,7 +41,7 @@ class Bell:
         self.tried = False
         self.refused: str | None = None
         self.closed = False
-        self._ended: asyncio.Future[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.highest = 0
         self.rings = 0
         self.announced: dict[str, int] = {}
@@ -103,21 +103,17 @@ class Bell:
         """Say that nothing more will come."""
         self.closed = True
         self.fail()
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(None)
+        if self._reading is not None:
+            self._reading.cancel()
         self._signal.set()
 
     def wake(self) -> None:
         """Have the listener look again: something outside of the topic has changed."""
         self._signal.set()
 
-    def ended(self) -> asyncio.Future[None]:
-        """Return what is done when it is closed, for whoever waits for something else as well."""
-        if self._ended is None:
-            self._ended = asyncio.get_running_loop().create_future()
-            if self.closed:
-                self._ended.set_result(None)
-        return self._ended
+    def cancels(self, reading: asyncio.Task[None]) -> None:
+        """Have a read end when this is closed, whoever waits for it: it would be of no use."""
+        self._reading = reading
 
     async def wait_up(self, seconds: float) -> None:
         """Wait until the line comes up, if it is down; else wait for the whole time."""

@@ -159,7 +159,6 @@ class AsyncFeed(ABC, Generic[Event]):
             self._line.leave(self._bell)
             self._bell.close()
         if self._reading is not None:
-            self._reading.cancel()
             await asyncio.wait({self._reading})
 
     @property
@@ -252,12 +251,14 @@ class AsyncFeed(ABC, Generic[Event]):
         # anew each time. One at a time; the next call finds it and waits on.
         if self._reading is None:
             self._reading = asyncio.create_task(self._read(bell), name="customer_tickets.read")
+            bell.cancels(self._reading)
         reading = self._reading
-        await _settled(reading, bell)
+        if not reading.done():  # a caller who only glances has no time to wait for nothing
+            await asyncio.wait({reading})
         if self._reading is reading:
             self._reading = None
             self._looked_at = time.monotonic()
-            if not reading.cancelled():  # as it is when the feed was closed meanwhile
+            if not reading.cancelled():  # as it is after a close or a sign-out
                 reading.result()
 
     async def _read(self, bell: Bell) -> None:
@@ -309,15 +310,6 @@ class AsyncFeed(ABC, Generic[Event]):
         self._ready.append(FeedStopped(reason=reason, after_seq=self._place(), error=error))
         if self._bell is not None:
             self._line.leave(self._bell)
-
-
-async def _settled(reading: asyncio.Task[None], bell: Bell) -> None:
-    """Wait for a read; one that a sign-out makes useless is ended."""
-    if not reading.done():
-        await asyncio.wait({reading, bell.ended()}, return_when=asyncio.FIRST_COMPLETED)
-    if not reading.done():
-        reading.cancel()
-        await asyncio.wait({reading})
 
 
 async def _pause(error: Unavailable, bell: Bell, ceiling: float) -> None:

@@ -246,3 +246,14 @@ async def test_in_a_crowd_a_check_finds_what_nobody_rang_for() -> None:
         assert table.reads == reads
         table.newest = 2
         assert await feed.next(timeout=0.5) is not None
+
+
+async def test_a_read_for_which_nobody_waits_ends_with_the_session() -> None:
+    table, exchange = Table(1), Exchange()
+    table.error = Unavailable("down for a while")
+    async with feed_of(table, exchange) as feed:
+        assert await feed.next(timeout=0.01) is None
+        exchange.bell.close()  # as a sign-out does
+        await asyncio.sleep(0)
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert "customer_tickets.read" not in names
