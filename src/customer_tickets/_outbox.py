@@ -43,6 +43,10 @@ class Outbox:
             created_at=datetime.now(UTC),
             state="pending",
         )
+        # What has been confirmed since, by a feed for example, is never sent again: its files go.
+        self._again = {
+            key: again for key, again in self._again.items() if key in self.view.outgoing
+        }
         self._again[message.id] = deliver
         self.view.show_outgoing(pending)
         return pending

@@ -1,6 +1,9 @@
 """Messages are shown while they are sent, arrive once, and are never lost when they fail."""
 
 import asyncio
+import gc
+import weakref
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -12,9 +15,11 @@ from customer_tickets import (
     InvalidInput,
     MessageAdded,
     Offline,
+    Progress,
     SignInRequired,
     TicketClosedError,
 )
+from customer_tickets._resources import messages
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, Thread, got, next_event, opened, thread_of
 from fix_stack import People
@@ -252,6 +257,38 @@ async def test_a_message_that_the_server_has_confirmed_is_not_failed_by_a_cancel
         async with thread.live() as feed:
             assert [(await next_event(feed)).seq for _ in range(2)] == [2, 3]
         assert [m.body for m in thread.messages] == ["Just before", "Mine"]
+
+
+async def test_what_it_takes_to_send_again_goes_when_a_message_turns_out_to_have_arrived(
+    stack: LocalStack, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files, for example, which may be large."""
+
+    class Bar:
+        def __call__(self, progress: Progress) -> None: ...
+
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as client:
+        await client.sign_in(people.ana.email, people.ana.password)
+        thread = await client.thread(await create(client, people))
+        bar = Bar()
+        held = weakref.ref(bar)
+        send = messages.send
+
+        async def unanswered(*sent: Any) -> None:
+            await send(*sent)
+            raise Offline("No answer came.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(messages, "send", unanswered)
+            with pytest.raises(Offline):
+                await thread.send("Arrived", progress=bar)
+        del bar
+        gc.collect()
+        assert held() is not None
+        await thread.refresh()
+        await thread.send("Another")
+        gc.collect()
+        assert held() is None
 
 
 async def test_many_at_once_arrive_once_each(stack: LocalStack, people: People) -> None:
