@@ -1095,7 +1095,7 @@ class CustomerTickets:
 
         Args:
             after: a feed's saved `position`, to go on there, also in another process. Left out,
-                it begins when the feed is opened.
+                it begins when the feed is opened, which asks the server where that is.
             check_every: seconds after which the table is asked even when all seems well.
             poll_every: seconds between two looks at the table while there is no websocket.
 
