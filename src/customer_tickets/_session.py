@@ -9,7 +9,7 @@ import time
 import httpx
 
 from ._auth import Auth
-from ._errors import ClientClosed, SignInFailed, SignInRequired, StoreFailed
+from ._errors import ClientClosed, SignInFailed, SignInRequired, StoreFailed, Unavailable
 from ._kept import Kept, in_thread, uninterrupted
 from ._models import User
 from ._stores import SessionStore
@@ -173,8 +173,15 @@ class Session:
         await uninterrupted(self._replace(old, new))
 
     async def _end(self, tokens: Tokens, refused: SignInRequired | SignInFailed) -> None:
-        # A page of a proxy is no verdict: only auth's own word, which has a code, ends it.
-        if refused.code is not None and self._tokens is tokens:
+        if refused.code is None:
+            # A proxy's is no verdict: only auth's own word, which has a code, ends a session.
+            raise Unavailable(
+                "The session could not be refreshed.",
+                hint="Does a proxy answer in place of auth? If this lasts, sign in again.",
+                status=refused.status,
+                request_id=refused.request_id,
+            ) from None
+        if self._tokens is tokens:
             self._tokens = None
             try:
                 await uninterrupted(self._forget(tokens))

@@ -251,3 +251,23 @@ async def test_people_end_too_when_the_session_is_ended_elsewhere(
                 while people.state != "stopped":
                     await people.next(timeout=0.1)
             assert isinstance(people.error, SignInRequired)
+
+
+async def test_a_proxy_that_answers_in_place_of_auth_ends_no_feed(
+    scene: Scene, stack: LocalStack
+) -> None:
+    stack.faults.token_lifetime(4)
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key) as client:
+        await client.sign_in(scene.email, PASSWORD)
+        thread = await client.thread(ticket := scene.ticket())
+        async with thread.live(poll_every=0.5) as feed:
+            await until(feed, FeedState.LIVE)
+            stack.faults.answer_with(403, "/auth/v1/token", times=1000)
+            deadline = time.monotonic() + 15
+            while feed.error is None and time.monotonic() < deadline:
+                assert await feed.next(timeout=0.1) is None
+            assert feed.error is not None
+            stack.faults.reset()
+            scene.write(ticket)
+            assert (await next_event(feed)).seq == 2
+            await until(feed, FeedState.LIVE)
