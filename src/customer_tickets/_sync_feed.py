@@ -84,12 +84,17 @@ class Feed(Generic[_Event]):
                 left = None if wait is None else max(0.0, began + wait - time.monotonic())
                 # The event leaves the feed in this thread, after the loop has let go of it: Ctrl-C
                 # in between finds it still there.
-                if not self._portal.run(self._async.ready, left):
-                    return None
+                try:
+                    if not self._portal.run(self._async.ready, left):
+                        return None
+                except ClientClosed:
+                    if self.state is not FeedState.STOPPED:
+                        raise  # a forked child has this feed of its parent's, for example
+                    return self._async.take()
                 event = self._async.take()
                 if event is not None:
                     return event
-                # Another thread has closed the feed, or signed out: what is to be said of that?
+                # Another thread has closed the feed: what is to be said of that?
         finally:
             self._lock.release()
 

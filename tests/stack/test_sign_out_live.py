@@ -5,6 +5,7 @@ import inspect
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from uuid import UUID
 
@@ -150,8 +151,24 @@ async def test_a_feed_whose_topic_was_refused_ends_like_any_other(
             office.answer(ticket.id, text)
         assert (await next_event(feed)).seq == 2
         await (got(tickets.sign_out()) if end == "sign out" else closed(tickets))
-        if end == "sign out" or not isinstance(tickets, CustomerTickets):
-            last = await got(feed.next(timeout=5))
-            assert isinstance(last, FeedStopped)
-            assert (last.reason, last.after_seq) == ("signed_out", 2)
+        last = await got(feed.next(timeout=5))
+        assert isinstance(last, FeedStopped)
+        assert (last.reason, last.after_seq) == ("signed_out", 2)
         assert feed.state is FeedState.STOPPED
+        assert await got(feed.next(timeout=1)) is None
+
+
+def test_a_loop_in_a_thread_ends_when_another_thread_closes_the_client(
+    stack: LocalStack, people: People
+) -> None:
+    tickets = CustomerTickets(stack.url, stack.publishable_key)
+    tickets.sign_in(people.ana.email, people.ana.password)
+    ticket = tickets.create(organization=people.organization_id, subject="x")
+    over = threading.Event()
+    with tickets.thread(ticket).live() as feed, ThreadPoolExecutor() as pool:
+        reader = Reader(feed, over)
+        reading = pool.submit(reader.read)
+        time.sleep(0.3)
+        tickets.close()
+        reading.result(timeout=5)
+    assert [type(event) for event in reader.before] == [FeedStopped]

@@ -164,8 +164,7 @@ class AsyncFeed(ABC, Generic[Event]):
     @property
     def state(self) -> FeedState:
         """How the feed is doing right now."""
-        ended = self._closed or self._stopped
-        return _state(self._bell, ended=ended, caught_up=self._caught_up)
+        return _state(self._bell, ended=self._closed or self._stopped, caught_up=self._caught_up)
 
     @property
     def reason(self) -> str | None:
@@ -181,8 +180,7 @@ class AsyncFeed(ABC, Generic[Event]):
         return self
 
     async def __anext__(self) -> Event | FeedStopped:
-        event = await self.next()
-        if event is None:
+        if (event := await self.next()) is None:
             raise StopAsyncIteration
         return event
 
@@ -205,9 +203,7 @@ class AsyncFeed(ABC, Generic[Event]):
         if self._bell is None:
             raise RuntimeError("open the feed first: `with …live() as events`")
         while not self._closed:
-            if self._bell.closed and not self._stopped:
-                self._ready.clear()  # nothing is delivered after a sign-out, not even the known
-                self._stop("signed_out", SignInRequired("Signed out, or the client was closed."))
+            self._end_with_session()
             if self._ready:
                 return True
             self._hear(self._bell)
@@ -225,17 +221,21 @@ class AsyncFeed(ABC, Generic[Event]):
 
     def take(self) -> Event | FeedStopped | None:
         """Hand out the event that `ready` found, without waiting; None when there is none."""
+        self._end_with_session()  # another thread may have signed out after `ready`
         try:
             event = self._ready.popleft()
         except IndexError:
             return None
         if isinstance(event, FeedStopped):
             self._closed = True
-        elif self._bell is not None and self._bell.closed and not self._stopped:
-            return None  # signed out: in the blocking face another thread may do that after `ready`
         else:
             self._handed_out(event)
         return event
+
+    def _end_with_session(self) -> None:
+        if self._bell is not None and self._bell.closed and not (self._stopped or self._closed):
+            self._ready.clear()  # nothing is delivered after a sign-out, not even the known
+            self._stop("signed_out", SignInRequired("Signed out, or the client was closed."))
 
     def _hear(self, bell: Bell) -> None:
         self._recovery.doorbell(self._announced(bell))
@@ -308,7 +308,7 @@ class AsyncFeed(ABC, Generic[Event]):
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
         self._stopped = True
         self._ready.append(FeedStopped(reason=reason, after_seq=self._place(), error=error))
-        if self._bell is not None:
+        if self._bell is not None and not self._bell.closed:  # the line has let go of such a one
             self._line.leave(self._bell)
 
 
