@@ -140,6 +140,16 @@ async def test_staff_and_customer_see_one_another_come_type_and_go(
     assert await got(seen.next(timeout=1)) is None
 
 
+async def test_nobody_is_shown_there_who_has_signed_out_before_it_is_opened(
+    tickets: Client, thread: Thread, people: Everybody
+) -> None:
+    seen = thread.people()
+    await got(tickets.sign_in(people.eva.email, people.eva.password))
+    opening: Any = seen.__aenter__ if isinstance(seen, AsyncPeople) else seen.__enter__
+    with pytest.raises(SignInRequired, match="Somebody else"):
+        await got(opening())
+
+
 @pytest.mark.parametrize("reads", ["a feed", "a refresh"])
 async def test_whoever_waits_is_told_at_once_when_a_typist_has_acted(
     thread: Thread, stack: Stack, people: Everybody, office: Office, reads: str

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from .._borrowed import AnySession
 from .._errors import ClientClosed, SignInRequired
+from .._session import another_user
 from .bell import Bell, Topics
 from .gate import Gate
 from .room import Room
@@ -66,7 +67,10 @@ class Line:
 
         Raises:
             ClientClosed: after `aclose`.
+            SignInRequired: whom the room would show there is not signed in any more.
         """
+        if self._session.user.id != room.user:
+            raise another_user()
         self._add(room)
 
     def leave(self, bell: Bell) -> None:
