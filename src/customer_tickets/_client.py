@@ -357,11 +357,12 @@ class AsyncCustomerTickets:
             position = None if after is None else Position.parse(after)
         except (ValueError, TypeError):
             raise InvalidInput([FieldError("after", "must be a feed's saved position")]) from None
+        owner = self.user.id
         return AsyncTicketListFeed(
-            self.user.id,
+            owner,
             position,
             line=self._line,
-            fetch=partial(changes.changed_since, self._connection),
+            fetch=partial(changes.changed_since, self._connection, owner),
             check_every=options.check_every,
             poll_every=options.poll_every,
         )

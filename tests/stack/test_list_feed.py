@@ -11,6 +11,7 @@ from customer_tickets import (
     FeedStopped,
     InvalidInput,
     Offline,
+    SignInRequired,
     Ticket,
     TicketChanged,
     TicketListFeed,
@@ -109,6 +110,27 @@ async def test_a_position_of_an_ended_feed_is_after_what_was_handed_out(
         rest = {(await changed(others)).id for _ in range(2)}
         assert await got(others.next(timeout=0.2)) is None
     assert rest == made - {first.id}
+
+
+@pytest.mark.parametrize("saved", [True, False])
+async def test_a_feed_of_who_was_signed_in_before_is_nobody_elses(
+    opener: Opener, people: People, saved: bool
+) -> None:
+    tickets = await opener(people.ana)
+    async with opened_list(tickets.live()) as feed:
+        position = feed.position if saved else None
+    anas = tickets.live(after=position)
+    await got(tickets.sign_in(people.ben.email, people.ben.password))
+    await create(tickets, people, "Ben's")
+    if not saved:
+        with pytest.raises(SignInRequired):
+            async with opened_list(anas):
+                pass
+        return
+    async with opened_list(anas) as feed:
+        event = await got(feed.next(timeout=10))
+    assert isinstance(event, FeedStopped)
+    assert event.reason == "signed_out"
 
 
 async def test_a_rating_changes_the_list_too(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from pydantic import BaseModel, TypeAdapter
 
 from .._connection import Connection
 from .._events import ChangedTickets
 from .._models import Ticket
+from .._session import another_user
 
 
 class _Changed(BaseModel):
@@ -26,11 +29,19 @@ _CHANGES = TypeAdapter(_Changes)
 _LIVE_PATIENCE = 10.0
 
 
-async def changed_since(connection: Connection, horizon: int | None) -> ChangedTickets:
-    """Return the caller's tickets that changed since a horizon, and the next one."""
+async def changed_since(
+    connection: Connection, owner: UUID, horizon: int | None
+) -> ChangedTickets:
+    """Return the owner's tickets that changed since a horizon, and the next one.
+
+    Raises:
+        SignInRequired: somebody else is signed in.
+    """
     found: list[_Changed] = []
     first: _Changes | None = None
     while True:
+        if connection.session.user.id != owner:
+            raise another_user()
         last = found[-1] if found else None
         arguments: dict[str, object] = {"since": horizon, "max_tickets": 200}
         if last is not None:
