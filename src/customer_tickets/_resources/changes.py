@@ -29,9 +29,7 @@ _CHANGES = TypeAdapter(_Changes)
 _LIVE_PATIENCE = 10.0
 
 
-async def changed_since(
-    connection: Connection, owner: UUID, horizon: int | None
-) -> ChangedTickets:
+async def changed_since(connection: Connection, owner: UUID, horizon: int | None) -> ChangedTickets:
     """Return the owner's tickets that changed since a horizon, and the next one.
 
     Raises:
