@@ -55,7 +55,7 @@ async def test_there_is_none_unless_asked_for(realtime: Realtime) -> None:
         ({"action": "drop", "times": 2}, [2, 3]),
         ({"action": "repeat"}, [0, 0, 1, 2, 3]),
         ({"action": "swap"}, [1, 0, 2, 3]),
-        ({"action": "delay", "seconds": 0.3}, [1, 2, 3, 0]),
+        ({"action": "delay", "seconds": 2.0}, [1, 2, 3, 0]),
         ({"action": "drop", "topic": "another"}, [0, 1, 2, 3]),
     ],
     ids=str,
