@@ -117,6 +117,18 @@ async def test_an_announcement_that_overtakes_its_commit_is_followed_at_once() -
         assert event is not None
 
 
+@pytest.mark.parametrize("word", ["join", "flows"])
+async def test_a_line_that_comes_up_is_a_reason_to_look(word: str) -> None:
+    table, exchange = Table(1), Exchange()
+    async with feed_of(table, exchange) as feed:
+        if word == "flows":
+            exchange.bell.join()
+        assert await numbers(feed, 1) == [1]
+        table.newest = 2  # and nobody rings
+        getattr(exchange.bell, word)()
+        assert await numbers(feed, 1) == [2]
+
+
 async def test_it_is_live_only_after_the_catching_up_is_done() -> None:
     table, exchange = Table(12), Exchange()
     table.delay = 0.2
