@@ -62,7 +62,7 @@ def check_progress(progress: object) -> None:
     fits = progress is None or isinstance(progress, bool) or callable(progress)
     refuse_unless(fits, "progress", "must be a function, True for a bar, or None")
     # Called as bytes go through, where nobody can await it.
-    plain = not iscoroutinefunction(progress)
+    plain = not any(map(iscoroutinefunction, (progress, getattr(progress, "__call__", None))))  # noqa: B004 - an object's own may be `async def`
     refuse_unless(plain, "progress", "must be a plain function, and not `async def`")
 
 

@@ -26,6 +26,7 @@ from ._errors import (
     SignInFailed,
     SignInRequired,
     SignUpFailed,
+    Unavailable,
     UnexpectedAnswer,
 )
 from ._models import User
@@ -170,6 +171,27 @@ def not_accepted(refused: CustomerTicketsError) -> SignInFailed:
     return SignInFailed(
         "The server does not accept these tokens.",
         hint="Sign in with e-mail and password.",
+        code=refused.code,
+        status=refused.status,
+        request_id=refused.request_id,
+    )
+
+
+def not_refreshed(refused: SignInRequired | SignInFailed) -> SignInRequired | Unavailable:
+    """Return what a refused refresh means: only auth's own word, which has a code, ends a session.
+
+    A proxy's refusal is no verdict.
+    """
+    if refused.code is None:
+        return Unavailable(
+            "The session could not be refreshed.",
+            hint="Does a proxy answer in place of auth? If this lasts, sign in again.",
+            status=refused.status,
+            request_id=refused.request_id,
+        )
+    return SignInRequired(
+        "The session has ended.",
+        hint="Sign in again.",
         code=refused.code,
         status=refused.status,
         request_id=refused.request_id,

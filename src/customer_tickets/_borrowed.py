@@ -16,7 +16,7 @@ from supabase_auth import AsyncGoTrueClient, SyncGoTrueClient
 from supabase_auth.types import AuthResponse
 from supabase_auth.types import Session as LentSession
 
-from ._auth import new_account, not_accepted, signed_in, translated
+from ._auth import new_account, not_accepted, not_refreshed, signed_in, translated
 from ._errors import (
     ClientClosed,
     CustomerTicketsError,
@@ -136,9 +136,12 @@ class BorrowedSession:
         session: LentSession | None = None
         async for attempt in retrying(self._timeout):
             with attempt:
-                session = await self._ask("get_session")
-                if session is not None and session.access_token == rejected:
-                    session = (await self._ask("refresh_session")).session
+                try:
+                    session = await self._ask("get_session")
+                    if session is not None and session.access_token == rejected:
+                        session = (await self._ask("refresh_session")).session
+                except SignInFailed as refused:
+                    raise not_refreshed(refused) from None
         if session is None:
             self._last = None
             raise _nobody()

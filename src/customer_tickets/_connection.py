@@ -65,7 +65,8 @@ class Connection:
         cache: float,
     ) -> None:
         self.session = session
-        self.cache = Cache(cache, time.monotonic)
+        self._cache = Cache(cache, time.monotonic)
+        self._kept_for: UUID | None = None
         self.rest = AsyncPostgrestClient(
             f"{url}/rest/v1", headers={"apikey": key}, http_client=http, retry_enabled=False
         )
@@ -77,6 +78,17 @@ class Connection:
         # Feeds ask by themselves, perhaps a thousand of them at one moment: time that is spent
         # waiting for one's turn is not time that the server took.
         self._in_turn = asyncio.Semaphore(_FEEDS_AT_ONCE)
+
+    @property
+    def cache(self) -> Cache:
+        """What is kept for who is signed in: with another user it begins anew."""
+        user: UUID | None = None
+        with suppress(SignInRequired):
+            user = self.session.user.id
+        if user != self._kept_for:
+            self._kept_for = user
+            self._cache.clear()
+        return self._cache
 
     def in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Run something that reports its own failure; it ends with the client at the latest."""
@@ -122,13 +134,13 @@ class Connection:
                 async with self._in_turn:
                     brief = _brief_at_first(query, patience / 4)
                     response = await self._send(brief, function, patience)
+            return _parsed(response, answer)
         except BaseException as error:
             if isinstance(error, CustomerTicketsError):
                 error.write_id = write_id
             if write_id is not None:
                 self.cache.clear()  # it may have arrived, or was refused for what is not known here
             raise
-        return _parsed(response, answer)
 
     async def select(self, query: Query, answer: TypeAdapter[_T]) -> Rows[_T]:
         """Read rows of a table."""

@@ -128,11 +128,11 @@ class _Run:
         self._folder = folder
         self._attachments = attachments
         self._user_id = connection.session.user.id
-        # What is kept for a page's reader may be minutes old; an export is of now.
-        connection.cache.clear()
         self._saved_at = time.monotonic()
 
     async def all(self, ticket_id: UUID | None, progress: ProgressTo) -> None:
+        # What is kept for a page's reader may be minutes old; an export is of now.
+        self._connection.cache.clear()
         total = await self._count() if progress and ticket_id is None else 1
         with telling(progress, 1, unit="tickets") as teller:
             tell = teller.of("tickets", total, 1)

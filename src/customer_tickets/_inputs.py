@@ -101,7 +101,7 @@ class OrganizationName(Frozen):
 class OrganizationId(Frozen):
     """Which organization is looked for."""
 
-    id: UUID
+    id: Annotated[UUID, BeforeValidator(partial(id_of, kind=Organization))]
 
 
 class Reopening(Frozen):

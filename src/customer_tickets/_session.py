@@ -8,8 +8,8 @@ import time
 
 import httpx
 
-from ._auth import Auth
-from ._errors import ClientClosed, SignInFailed, SignInRequired, StoreFailed, Unavailable
+from ._auth import Auth, not_refreshed
+from ._errors import ClientClosed, SignInFailed, SignInRequired, StoreFailed
 from ._kept import Kept, in_thread, uninterrupted
 from ._models import User
 from ._stores import SessionStore
@@ -100,7 +100,7 @@ class Session:
         Raises:
             SignInRequired: nobody is signed in, or somebody else than when this was called, or the
                 session has ended on the server.
-            Offline: the token has expired and the server cannot be asked for another.
+            Unavailable: the token has expired and auth gives no other now.
         """
         tokens = self._present()
         now = time.time()
@@ -173,27 +173,14 @@ class Session:
         await uninterrupted(self._replace(old, new))
 
     async def _end(self, tokens: Tokens, refused: SignInRequired | SignInFailed) -> None:
-        if refused.code is None:
-            # A proxy's is no verdict: only auth's own word, which has a code, ends a session.
-            raise Unavailable(
-                "The session could not be refreshed.",
-                hint="Does a proxy answer in place of auth? If this lasts, sign in again.",
-                status=refused.status,
-                request_id=refused.request_id,
-            ) from None
-        if self._tokens is tokens:
+        error = not_refreshed(refused)
+        if isinstance(error, SignInRequired) and self._tokens is tokens:
             self._tokens = None
             try:
                 await uninterrupted(self._forget(tokens))
-            except StoreFailed as error:
-                _log.warning("%s", error.message)
-        raise SignInRequired(
-            "The session has ended.",
-            hint="Sign in again.",
-            code=refused.code,
-            status=refused.status,
-            request_id=refused.request_id,
-        ) from None
+            except StoreFailed as failure:
+                _log.warning("%s", failure.message)
+        raise error from None
 
     async def _stored(self) -> Tokens | None:
         try:

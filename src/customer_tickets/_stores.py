@@ -200,7 +200,8 @@ def checked_store(store: object) -> SessionStore:
         raise InvalidInput(
             [FieldError("store", "must be a FileStore, or have load, save and clear")]
         )
-    if any(iscoroutinefunction(do) for do in (store.load, store.save, store.clear)):
+    lock = getattr(store, "try_lock", None)
+    if any(map(iscoroutinefunction, (store.load, store.save, store.clear, lock))):
         # Nobody would await them: nothing would be kept, without a word.
         raise InvalidInput(
             [FieldError("store", "has methods that are `async def`")],

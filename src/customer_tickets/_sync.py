@@ -78,7 +78,7 @@ class Organizations:
         """
         return self._portal.run(self._async.list, refresh=refresh)
 
-    def get(self, id: UUID | str) -> Organization:
+    def get(self, id: Organization | UUID | str) -> Organization:
         """Return the organization with this id.
 
         Raises:
@@ -90,7 +90,7 @@ class Organizations:
     def named(self, name: str) -> Organization:
         """Return the organization with this name.
 
-        Case does not matter, unless two names differ in nothing else.
+        Case does not matter, unless two names that were read differ in nothing else.
 
         Raises:
             NotFound: there is none.

@@ -84,7 +84,12 @@ class People:
         Raises:
             RuntimeError: it is not open yet.
         """
-        return self._portal.run(self._async.next, timeout)
+        try:
+            return self._portal.run(self._async.next, timeout)
+        except ClientClosed:
+            if self.state != "stopped":
+                raise  # a forked child has this of its parent's, for example
+            return None
 
     def __iter__(self) -> Iterator[Presence]:
         return self

@@ -330,6 +330,10 @@ async def test_a_progress_that_nobody_would_await_is_refused(
     async def show(now: Progress) -> None:
         raise AssertionError
 
+    class Shown:
+        async def __call__(self, now: Progress) -> None:
+            raise AssertionError
+
     ticket = await create(tickets, people, attachments=[b"one"])
     thread = await thread_of(tickets, ticket)
     calls: list[Callable[[], Any]] = [
@@ -338,6 +342,7 @@ async def test_a_progress_that_nobody_would_await_is_refused(
         lambda: got(tickets.drafts.save(subject="x", attachments=[b"one"], progress=show)),
         lambda: got(tickets.attachments.save(thread.attachments[0], tmp_path, progress=show)),
         lambda: got(tickets.export(tmp_path / "all", progress=show)),
+        lambda: got(tickets.export(tmp_path / "all", progress=Shown())),
     ]
     for call in calls:
         with pytest.raises(InvalidInput, match="progress: must be a plain function"):

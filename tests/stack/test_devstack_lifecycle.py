@@ -511,7 +511,7 @@ def test_the_command_goes_on_and_stops_without_anybody_who_reads_it() -> None:
     with command() as process:
         assert process.stdout is not None
         while "Ctrl-C stops it" not in process.stdout.readline():
-            pass
+            assert process.poll() is None
         process.stdout.close()
         [realtime] = realtime_servers(process)
         os.kill(realtime, signal.SIGKILL)

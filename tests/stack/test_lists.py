@@ -1,5 +1,6 @@
 """Lists that go backwards, by cursor and by search, and that hold still while tickets change."""
 
+import asyncio
 import base64
 import json
 import logging
@@ -15,16 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from customer_tickets import (
+    AsyncCustomerTickets,
     CustomerTickets,
     InvalidInput,
     Offline,
     SignInRequired,
     Ticket,
     TicketClosedError,
+    UnexpectedAnswer,
 )
 from customer_tickets.devstack import LocalStack
 from faces import Client, Office, after, before, got, next_event, opened, page_of, thread_of
 from fix_stack import People
+from remote_project import Stack
 from stack.conftest import Opener
 from stack.test_tickets import create, everything, requests
 
@@ -367,7 +371,7 @@ async def test_pages_are_kept_until_an_own_write_changes_them(
 async def test_a_write_without_an_answer_may_have_changed_what_is_kept(
     opener: Opener, people: People, stack: LocalStack, office: Office
 ) -> None:
-    tickets = await opener(people.ana, cache=60.0, timeout=1.0)
+    tickets = await opener(people.ana, cache=60.0, timeout=3.0)
     ticket = await create(tickets, people, "One")
     office.answer(ticket.id, "Hello")
     thread = await thread_of(tickets, ticket)
@@ -381,6 +385,35 @@ async def test_a_write_without_an_answer_may_have_changed_what_is_kept(
         await got(thread.mark_read())
     assert not any(one.unread for one in (await page_of(tickets)).items)
     assert (await got(tickets.counts())).unread == 0
+
+
+@pytest.mark.faults
+async def test_a_write_with_an_answer_that_means_nothing_may_have_arrived_too(
+    opener: Opener, people: People, stack: LocalStack
+) -> None:
+    tickets, elsewhere = await opener(people.ana, cache=60.0), await opener(people.ana)
+    assert (await page_of(tickets)).items == ()
+    key = (await create(elsewhere, people)).id
+    stack.faults.answer_with(200, "/rest/v1/rpc/create_ticket")
+    with pytest.raises(UnexpectedAnswer) as caught:
+        await create(tickets, people, id=key)
+    assert caught.value.write_id == key
+    assert [ticket.id for ticket in (await page_of(tickets)).items] == [key]
+
+
+async def test_what_is_kept_is_nobody_elses_from_the_moment_that_somebody_else_is_here(
+    stack: Stack, people: People
+) -> None:
+    async with AsyncCustomerTickets(stack.url, stack.publishable_key, cache=60.0) as tickets:
+        await tickets.sign_in(people.ana.email, people.ana.password)
+        await tickets.create(organization=people.organization_id, subject="Ana's own")
+        anas = await tickets.page()
+        signing_in = asyncio.create_task(tickets.sign_in(people.ben.email, people.ben.password))
+        while tickets.user.id == people.ana.id:
+            assert (await tickets.page()).items == anas.items  # kept: no request, no waiting
+            await asyncio.sleep(0)
+        assert (await tickets.page()).items == ()
+        await signing_in
 
 
 async def test_a_refusal_shows_that_what_is_kept_is_old(

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from customer_tickets import (
     AsyncPeople,
+    CustomerTickets,
     FeedState,
     NotAllowed,
     People,
@@ -380,6 +381,18 @@ async def test_iterating_ends_when_it_is_closed(thread: Thread) -> None:
         await asyncio.sleep(0.2)
     async with asyncio.timeout(5):
         assert await pictures == []
+
+
+def test_whoever_looks_at_a_picture_when_the_client_is_closed_sees_the_end(
+    stack: Stack, people: Everybody
+) -> None:
+    tickets = CustomerTickets(stack.url, stack.publishable_key)
+    tickets.sign_in(people.ana.email, people.ana.password)
+    ticket = tickets.create(organization=people.organization_id, subject="Help")
+    with tickets.thread(ticket).people() as seen:
+        tickets.close()
+        assert seen.next() is None
+        assert list(seen) == []
 
 
 async def _all(people: AsyncPeople) -> list[object]:

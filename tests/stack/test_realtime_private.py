@@ -59,6 +59,21 @@ async def test_presence_alone_lets_join_but_withholds_broadcasts(
     assert "broadcast" not in events
 
 
+async def test_presence_alone_may_say_that_no_broadcast_is_wanted_again(
+    realtime: Realtime, topic: str
+) -> None:
+    await realtime.allow(topic, "ana", reads=["presence"])
+    async with realtime.client() as client:
+        reply = await client.join(
+            topic,
+            private=True,
+            access_token=token("ana"),
+            presence={"enabled": True},
+            broadcast={"replay": None},
+        )
+        assert reply["status"] == "ok"
+
+
 async def test_presence_alone_has_no_broadcasts_sent_again(realtime: Realtime, topic: str) -> None:
     await realtime.allow(topic, "ana", reads=["presence"])
     await realtime.announce(topic)

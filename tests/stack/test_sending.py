@@ -244,9 +244,9 @@ async def test_a_message_that_the_server_has_confirmed_is_not_failed_by_a_cancel
         await client.sign_in(people.ana.email, people.ana.password)
         thread = await client.thread(await create(client, people))
         office.answer(thread.ticket.id, "Just before")
-        stack.faults.delay("/rest/v1/rpc/ticket_events_after", 1.5)
+        stack.faults.delay("/rest/v1/rpc/ticket_events_after", 1.9)
         sending = asyncio.create_task(thread.send("Mine"))
-        for _ in range(1000):
+        for _ in range(5000):
             await asyncio.sleep(0.001)
             if [message.state for message in thread.messages] == ["confirmed"]:
                 break

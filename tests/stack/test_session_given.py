@@ -24,6 +24,7 @@ from customer_tickets import (
     Offline,
     SignInFailed,
     SignInRequired,
+    Unavailable,
 )
 from customer_tickets.devstack import LocalStack
 from faces import Client as Ours
@@ -396,6 +397,21 @@ def test_a_client_with_the_secret_key_is_refused(
     for key in (stack.secret_key, stack.service_role_key):
         with pytest.raises(InvalidInput, match="secret"):
             CustomerTickets.from_supabase(create_client(stack.url, key, options))
+
+
+@pytest.mark.faults
+async def test_a_proxy_that_answers_in_place_of_auth_ends_nothing(
+    stack: LocalStack, people: People, web: httpx.Client
+) -> None:
+    client = theirs(stack, web, None)
+    stack.faults.token_lifetime(5)
+    sign_in(client, people.ana)
+    async with await AsyncCustomerTickets.from_supabase(client, timeout=2) as ours:
+        stack.faults.answer_with(403, "/auth/v1/token", times=1000)
+        with pytest.raises(Unavailable, match="proxy"):
+            await ours.counts()
+        stack.faults.reset()
+        assert (await ours.counts()).open == 0
 
 
 async def test_a_feed_ends_when_that_client_is_signed_out(

@@ -437,11 +437,11 @@ async def test_what_was_the_last_users_goes_however_the_next_sign_in_ends(
     stack: Stack, people: People, cut_short: str
 ) -> None:
     store = Unlocked()
-    began = threading.Event()
+    began, cancelled = threading.Event(), threading.Event()
 
     def slow() -> None:
         began.set()
-        time.sleep(0.2)
+        cancelled.wait(10)
 
     async with AsyncCustomerTickets(
         stack.url, stack.publishable_key, cache=600, store=store
@@ -455,6 +455,7 @@ async def test_what_was_the_last_users_goes_however_the_next_sign_in_ends(
             if cut_short == "cancelled":
                 await asyncio.to_thread(began.wait, 10)
                 signing_in.cancel()
+                cancelled.set()
             with pytest.raises((StoreFailed, asyncio.CancelledError)):
                 await signing_in
             assert client.user.id == people.ben.id

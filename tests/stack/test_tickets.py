@@ -148,6 +148,7 @@ async def test_organizations_are_found_by_name_and_id(tickets: Client, people: P
     assert acme.id == people.organization_id
     assert acme.reopen_window_seconds == 14 * 24 * 3600
     assert await got(tickets.organizations.get(str(acme.id))) == acme
+    assert await got(tickets.organizations.get(acme)) == acme  # as every other method takes it
     with pytest.raises(NotFound):
         await got(tickets.organizations.named("Nobody & Sons"))
 

@@ -308,7 +308,7 @@ class AsyncFeed(ABC, Generic[Event]):
     def _stop(self, reason: StopReason, error: CustomerTicketsError) -> None:
         self._stopped = True
         self._ready.append(FeedStopped(reason=reason, after_seq=self._place(), error=error))
-        if self._bell is not None and not self._bell.closed:  # the line has let go of such a one
+        if self._bell is not None and not self._bell.closed:  # else it may be another thread here
             self._line.leave(self._bell)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from postgrest import CountMethod
@@ -24,6 +24,8 @@ from .._storage import remove
 from .._uploads import AttachmentSource, checked_with, file_list, uploaded
 from .._view import ThreadAnswer
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _COLUMNS = (
     "id,ticket_id,handling_org_id,subject,description,priority,body,reply_to,version,created_at,"
     "updated_at,ticket_attachments(*)"
@@ -187,16 +189,19 @@ class AsyncDrafts:
         first = draft_input(draft, id_of(ticket, Ticket), None, {})
         author = self._connection.session.user
 
-        async def store(wanted: DraftInput, known: Draft | None) -> Draft:
-            if self._connection.session.user.id != author.id:
-                raise another_user()  # what was typed is nobody else's, whoever is signed in now
-            return await self._store(wanted, known)
+        def as_author(call: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
+            async def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+                if self._connection.session.user.id != author.id:
+                    raise another_user()  # what was typed is nobody else's, whoever is here now
+                return await call(*args, **kwargs)
+
+            return called
 
         return AsyncDraftEditor(
-            store,
-            self.get,
-            self.submit,
-            self.discard,
+            as_author(self._store),
+            as_author(self.get),
+            as_author(self.submit),
+            as_author(self.discard),
             draft,
             first,
             checked(_EditorOptions, every=every).every,

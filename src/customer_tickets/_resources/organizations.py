@@ -56,7 +56,7 @@ class AsyncOrganizations:
             if not answer.items or len(answer.items) >= (answer.total or 0):
                 return found
 
-    async def get(self, id: UUID | str) -> Organization:
+    async def get(self, id: Organization | UUID | str) -> Organization:
         """Return the organization with this id.
 
         Raises:
@@ -69,7 +69,7 @@ class AsyncOrganizations:
     async def named(self, name: str) -> Organization:
         """Return the organization with this name.
 
-        Case does not matter, unless two names differ in nothing else.
+        Case does not matter, unless two names that were read differ in nothing else.
 
         Raises:
             NotFound: there is none.

@@ -181,7 +181,7 @@ async def fetch_page(
     *,
     owner: UUID | None = None,
 ) -> AsyncTicketPage:
-    """Return the page of `query` that begins (or ends) at a place, in one request.
+    """Return the page that begins (or ends) at a place; its total there is a second request.
 
     Raises:
         SignInRequired: somebody other than `owner` is signed in.
@@ -199,6 +199,8 @@ async def fetch_page(
     total = answer.total
     if query.total and place is not None:  # what comes with a place counts from there on
         whole = query.model_copy(update={"size": 0})
+        if connection.session.user.id != user:
+            raise another_user()
         total = (await connection.select(_request(connection, whole, None), _PAGE)).total
     items = answer.items[: query.size]
     more = len(answer.items) > query.size

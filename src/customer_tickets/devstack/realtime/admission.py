@@ -46,7 +46,7 @@ async def admit(project: Project, applicant: Applicant, frame: Frame, name: str)
     _check_without_database(project, applicant, key)
     access = Access(project, key, applicant.headers, presence=request.presence)
     await access.open(request.token if request.token is not None else applicant.api_key)
-    if request.replay is not None and not access.read.broadcast:
+    if request.replay not in (None, "nothing") and not access.read.broadcast:
         # Who may read presence alone is let in, but hears no broadcast, old ones included.
         raise JoinRefused(access.unauthorized)
     replayed = await _replayed(project, frame.topic, key, request)
