@@ -47,6 +47,12 @@ def test_users_and_organizations_are_new_each_time(
                 assert sees
 
 
+@pytest.mark.parametrize("role", ["employee", "admin"])
+def test_staff_without_an_organization_is_refused_in_words(supabase_user, role):
+    with pytest.raises(ValueError, match=f"an {role} belongs to an organization"):
+        supabase_user("Eva", role=role)
+
+
 def test_faults_are_asked_for(supabase_stack):
     supabase_stack.faults.answer_with(503, "/", times=1000)
     assert supabase_stack.faults.requests_left() == 1000
@@ -87,7 +93,7 @@ def test_they_work_in_other_tests(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 def test_the_stack_itself_needs_no_pytest() -> None:
